@@ -1,0 +1,1 @@
+"""plateflow: number plates from recordings in Kerberos Vault to Kafka and Parquet."""
