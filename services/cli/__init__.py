@@ -1,0 +1,1 @@
+"""`plateflow ...`: every command that a person types."""

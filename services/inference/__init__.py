@@ -1,0 +1,1 @@
+"""Clip -> frames -> plates -> tracks -> readings -> `plateflow.tracks` and `plateflow.recordings`."""

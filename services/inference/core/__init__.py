@@ -1,0 +1,1 @@
+"""The pure part of inference: tracker, vote, evaluation. No IO, no clock."""

@@ -1,0 +1,1 @@
+"""Detector and recogniser behind their ports, and the run-times that carry them."""

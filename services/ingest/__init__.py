@@ -1,0 +1,1 @@
+"""Vault's recording event -> the clip in the clip store -> `plateflow.clips`."""
