@@ -1,0 +1,68 @@
+# Everything a person does here. Each target says what it does after `##`; `make help` prints that.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --prefer-binary
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format docs train-detector train-recogniser clean
+
+help:  ## Print this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
+
+# ---- the virtual environment: light for the demo, with the tools for everything else --------------------------------
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "plateflow needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed; on Debian: apt-get install python3-venv" >&2; exit 1; }
+
+$(VENV)/.installed-demo: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing plateflow and its light set of packages into $(VENV) ..."
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing plateflow with its development tools into $(VENV) ..."
+	@$(PIP) -e '.[dev]'
+	@touch $@ $(VENV)/.installed-demo
+
+$(VENV)/.installed-train: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing plateflow with torch and ultralytics into $(VENV) (several GB) ..."
+	@$(PIP) -e '.[train]'
+	@touch $@ $(VENV)/.installed-demo
+
+# ---- to see it, to trust it -----------------------------------------------------------------------------------------
+demo: $(VENV)/.installed-demo  ## Render clips, run Vault stand-in, broker and services, check every plate (ARGS=...)
+	@$(BIN)/plateflow demo $(ARGS)
+
+test: $(VENV)/.installed-dev  ## Set up real Kafka and S3, run all tests (ARGS="-k name" to choose)
+	@$(BIN)/python -m tests.support.prepare
+	@$(BIN)/python -m pytest -q $(ARGS)
+
+check: $(VENV)/.installed-dev  ## Lint, format, types, layers, generated files
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy services tests
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m services.contracts.schemas --check
+	@$(BIN)/python -m services.cli.configuration --check
+
+format: $(VENV)/.installed-dev  ## Sort imports, fix what ruff can fix, format
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+docs: $(VENV)/.installed-dev  ## Generate docs/schemas and docs/configuration.md from the code
+	@$(BIN)/python -m services.contracts.schemas
+	@$(BIN)/python -m services.cli.configuration
+
+# ---- the models -----------------------------------------------------------------------------------------------------
+train-detector: $(VENV)/.installed-train  ## Train the plate detector and export its ONNX; resumes (ARGS=...)
+	@$(BIN)/python -m services.inference.training.detector $(ARGS)
+
+train-recogniser: $(VENV)/.installed-train  ## Train the plate recogniser and export its ONNX; resumes (ARGS=...)
+	@$(BIN)/python -m services.inference.training.recogniser $(ARGS)
+
+clean:  ## Remove the virtual environment, caches and outputs
+	@rm -rf $(VENV) .cache build demo-out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
