@@ -1,0 +1,241 @@
+"""Decoding: the path of a clip in, frames by presentation time out. The parent's side; `decode_child` opens the media.
+
+Rules
+- The child is spawned, never forked, serves one clip after another, and is replaced after a fault: when it dies, runs out of
+  memory, or keeps its reader waiting too long. A clip gets two tries; then it is `Reject("undecodable")`.
+- Frames come over a ring of shared memory that has no name, so nothing is left behind however either side ends. The ring is
+  bounded: the child decodes at most that many frames ahead.
+- The child gets no environment but what Python needs, so it knows no secret.
+- A frame's time counts from the first video frame of the clip, in whole milliseconds.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from services.inference.decode_wire import (
+    Ended,
+    FromChild,
+    Limits,
+    Open,
+    Picture,
+    Refused,
+    Release,
+    Started,
+    ToChild,
+    encode,
+    from_child,
+    slot_bytes,
+)
+from services.runtime.errors import Reject
+
+_TRIES = 2
+_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "HOME", "TMPDIR")
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedFrame:
+    """One sampled frame: its number from 0, its time from the first frame, and its picture, (h, w, 3) BGR."""
+
+    index: int
+    time_ms: int
+    image: NDArray[np.uint8]
+
+
+class ChildFault(Exception):
+    """The child died, hung or talked nonsense. It is replaced."""
+
+
+class Decoder:
+    """Decodes one clip at a time; not for two threads at once. ``threads`` 0 lets libav take all cores."""
+
+    def __init__(self, limits: Limits | None = None, threads: int = 0, slots: int = 8) -> None:
+        self._limits = limits or Limits()
+        self._threads = threads
+        self._slots = slots
+        self._child: _Child | None = None
+
+    def open(self, path: Path, fps: float = 15.0) -> ClipFrames:
+        """The frames of a clip, sampled at ``fps`` (0: all). FileNotFoundError; the frames raise Reject."""
+        if not path.is_file():
+            raise FileNotFoundError(f"no such clip: {path}")
+        limits = self._limits
+        job = Open(str(path), fps, limits.max_pixels, limits.max_seconds, limits.max_frames)
+        return ClipFrames(self, job, limits.wait_seconds)
+
+    def child(self) -> _Child:
+        """The living child; started where there is none."""
+        if self._child is not None and not self._child.alive:
+            self.discard()
+        if self._child is None:
+            self._child = _Child(self._slots, self._limits, self._threads)
+        return self._child
+
+    def discard(self) -> None:
+        """Ends the child, whatever it is doing; the next clip gets a new one."""
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+
+    close = discard
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+class ClipFrames:
+    """An iteration over the sampled frames of one clip. Iterate once.
+
+    ``info`` is known from the first frame on, ``end`` after the last. Left early, it must be closed.
+    """
+
+    def __init__(self, decoder: Decoder, job: Open, wait_seconds: float) -> None:
+        self._decoder, self._job, self._wait = decoder, job, wait_seconds
+        self._next = 0
+        self.info: Started | None = None
+        self.end: Ended | None = None
+
+    def __iter__(self) -> Iterator[DecodedFrame]:
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                yield from self._attempt()
+                return
+            except ChildFault as fault:
+                self._decoder.discard()
+                if not tries_left:
+                    raise Reject("undecodable", f"the decoder failed twice on this clip: {fault}") from fault
+            except GeneratorExit:
+                self._decoder.discard()  # it is still decoding ahead
+                raise
+
+    def _attempt(self) -> Iterator[DecodedFrame]:
+        child = self._decoder.child()
+        deadline = _Allowance(self._wait)
+        child.send(self._job)
+        while True:
+            message = child.receive(deadline)
+            if isinstance(message, Started):
+                self.info = message
+            elif isinstance(message, Picture):
+                image = child.take(message, self.info)
+                if message.index == self._next:  # a second try repeats what the first gave
+                    self._next += 1
+                    yield DecodedFrame(message.index, message.time_ms, image)
+            elif isinstance(message, Refused):
+                raise Reject(message.reason, message.detail)
+            else:
+                self.end = message
+                return
+
+
+class _Allowance:
+    """Seconds that may still be spent waiting."""
+
+    def __init__(self, seconds: float) -> None:
+        self.left = seconds
+
+
+class _Child:
+    """The process, its socket, and the ring."""
+
+    def __init__(self, slots: int, limits: Limits, threads: int) -> None:
+        self._slots, self._slot_bytes = slots, slot_bytes(limits.max_pixels)
+        memory = _nameless_file(slots * self._slot_bytes)
+        ours, theirs = socket.socketpair()
+        arguments = (theirs.fileno(), memory, slots, self._slot_bytes, limits.memory_mb, threads)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "services.inference.decode_child", *map(str, arguments)],
+                pass_fds=(theirs.fileno(), memory), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                env=_environment(), start_new_session=True,
+            )  # fmt: skip
+            self._ring = mmap.mmap(memory, slots * self._slot_bytes)
+        finally:
+            theirs.close()
+            os.close(memory)
+        self._connection = Connection(ours.detach())
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def send(self, message: ToChild) -> None:
+        try:
+            self._connection.send_bytes(encode(message))
+        except OSError as error:
+            raise ChildFault(f"the decoding process ended ({self._status()})") from error
+
+    def receive(self, allowance: _Allowance) -> FromChild:
+        started = time.monotonic()
+        try:
+            if not self._connection.poll(max(allowance.left, 0.0)):
+                raise ChildFault("the decoding process took longer than the time limit")
+            return from_child(self._connection.recv_bytes(1 << 16))
+        except (EOFError, OSError) as error:
+            raise ChildFault(f"the decoding process ended ({self._status()})") from error
+        except msgspec.MsgspecError as error:
+            raise ChildFault("the decoding process sent nonsense") from error
+        finally:
+            allowance.left -= time.monotonic() - started
+
+    def take(self, picture: Picture, info: Started | None) -> NDArray[np.uint8]:
+        """Copies a picture out of the ring and frees its slot."""
+        if info is None or not 0 <= picture.slot < self._slots:
+            raise ChildFault("the decoding process sent a picture out of place")
+        size = info.width * info.height * 3
+        if not 0 < size <= self._slot_bytes:
+            raise ChildFault("the decoding process sent a picture of a wrong size")
+        start = picture.slot * self._slot_bytes
+        image = np.frombuffer(self._ring, np.uint8, size, start).reshape(info.height, info.width, 3).copy()
+        self.send(Release(picture.slot))
+        return image
+
+    def close(self) -> None:
+        self._connection.close()
+        self._process.kill()
+        self._process.wait()
+        self._ring.close()
+
+    def _status(self) -> str:
+        try:
+            code = self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            return "it closed its socket"
+        return f"signal {-code}" if code < 0 else f"exit status {code}"
+
+
+def _nameless_file(size: int) -> int:
+    """A descriptor of shared memory without a name: gone when the last process that holds it ends."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("plateflow-frames")
+    else:  # not Linux
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    os.ftruncate(descriptor, size)
+    return descriptor
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+    # One thread each: the child only copies arrays, and every idle pool would eat of its address space.
+    return kept | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}

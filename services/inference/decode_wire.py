@@ -1,0 +1,88 @@
+"""What the decoder and its child process tell each other over a socket: msgspec structs, never pickles.
+
+The child reads files that strangers recorded. It must not be able to run anything in the parent, so what it says is data
+that the parent checks, and pictures are bytes in a shared ring of equal slots.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one clip may cost; beyond it the clip is rejected."""
+
+    max_pixels: int = 4096 * 2304
+    """Pixels of a frame."""
+    max_seconds: int = 3600
+    """Length of a clip."""
+    max_frames: int = 250_000
+    """Frames in a clip, sampled or not."""
+    memory_mb: int = 4096
+    """Address space of the child."""
+    wait_seconds: float = 120.0
+    """Seconds that one clip may keep its reader waiting, in all."""
+
+
+class Open(msgspec.Struct, frozen=True, tag=True):
+    """Parent to child: decode this file."""
+
+    path: str
+    fps: float
+    max_pixels: int
+    max_seconds: int
+    max_frames: int
+
+
+class Release(msgspec.Struct, frozen=True, tag=True):
+    """Parent to child: this slot of the ring is free again."""
+
+    slot: int
+
+
+class Started(msgspec.Struct, frozen=True, tag=True):
+    """Child to parent: the first frame is there. ``duration_ms`` is what the container claims, 0 where it does not say."""
+
+    width: int
+    height: int
+    duration_ms: int
+
+
+class Picture(msgspec.Struct, frozen=True, tag=True):
+    """Child to parent: a sampled frame lies in the ring, BGR, rows without padding."""
+
+    slot: int
+    index: int
+    time_ms: int
+
+
+class Ended(msgspec.Struct, frozen=True, tag=True):
+    """Child to parent: nothing more comes. ``duration_ms`` is from the first frame to the end of the last."""
+
+    duration_ms: int
+    decoded: int
+    note: str = ""
+    """Empty, or what was wrong with a clip that gave frames all the same."""
+
+
+class Refused(msgspec.Struct, frozen=True, tag=True):
+    """Child to parent: this clip can never be decoded; the reason is that of a `Reject`."""
+
+    reason: str
+    detail: str
+
+
+ToChild = Open | Release
+FromChild = Started | Picture | Ended | Refused
+
+encode = msgspec.msgpack.Encoder().encode
+to_child = msgspec.msgpack.Decoder(ToChild).decode
+from_child = msgspec.msgpack.Decoder(FromChild).decode
+
+
+def slot_bytes(limits_max_pixels: int) -> int:
+    """Size of a slot: one BGR frame, rounded up to whole pages. Pages that no frame needs are never touched."""
+    return -(-limits_max_pixels * 3 // 4096) * 4096
