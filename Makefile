@@ -37,7 +37,6 @@ demo: $(VENV)/.installed-demo  ## Render clips, run Vault stand-in, broker and s
 	@$(BIN)/plateflow demo $(ARGS)
 
 test: $(VENV)/.installed-dev  ## Set up real Kafka and S3, run all tests (ARGS="-k name" to choose)
-	@$(BIN)/python -m tests.support.prepare
 	@$(BIN)/python -m pytest -q $(ARGS)
 
 check: $(VENV)/.installed-dev  ## Lint, format, types, layers, generated files
