@@ -1,10 +1,12 @@
-"""Decoding: the path of a clip in, frames by presentation time out. The parent's side; `decode_child` opens the media.
+"""Decoding: the path of a clip in, frames by presentation time out. The parent's side; `decode_child` opens
+the media.
 
 Rules
-- The child is spawned, never forked, serves one clip after another, and is replaced after a fault: when it dies, runs out of
-  memory, or keeps its reader waiting too long. A clip gets two tries; then it is `Reject("undecodable")`.
-- Frames come over a ring of shared memory that has no name, so nothing is left behind however either side ends. The ring is
-  bounded: the child decodes at most that many frames ahead.
+- The child is spawned, never forked, serves one clip after another, and is replaced after a fault: when it
+  dies, runs out of memory, or keeps its reader waiting too long. A clip gets two tries; then it is
+  `Reject("undecodable")`.
+- Frames come over a ring of shared memory that has no name, so nothing is left behind however either side
+  ends. The ring is bounded: the child decodes at most that many frames ahead.
 - The child gets no environment but what Python needs, so it knows no secret.
 - A frame's time counts from the first video frame of the clip, in whole milliseconds.
 """
@@ -63,50 +65,54 @@ class ChildFault(Exception):
 
 
 class Decoder:
-    """Decodes one clip at a time; not for two threads at once. ``threads`` 0 lets libav take all cores."""
+    """Decodes clips, also several at a time in several threads: each has a child of its own.
+
+    ``threads`` is libav's number of threads for one clip, 0 for all cores. Close it at the end.
+    """
 
     def __init__(self, limits: Limits | None = None, threads: int = 0, slots: int = 8) -> None:
         self._limits = limits or Limits()
         self._threads = threads
         self._slots = slots
-        self._child: _Child | None = None
+        self._idle: list[Child] = []
 
     def open(self, path: Path, fps: float = 15.0) -> ClipFrames:
-        """The frames of a clip, sampled at ``fps`` (0: all). FileNotFoundError; the frames raise Reject."""
+        """The frames of a clip, sampled at ``fps`` (0: all). FileNotFoundError; its iteration raises
+        Reject."""
         if not path.is_file():
             raise FileNotFoundError(f"no such clip: {path}")
         limits = self._limits
-        job = Open(str(path), fps, limits.max_pixels, limits.max_seconds, limits.max_frames)
+        job = Open(str(path.absolute()), fps, limits.max_pixels, limits.max_seconds, limits.max_frames)
         return ClipFrames(self, job, limits.wait_seconds)
 
-    def child(self) -> _Child:
-        """The living child; started where there is none."""
-        if self._child is not None and not self._child.alive:
-            self.discard()
-        if self._child is None:
-            self._child = _Child(self._slots, self._limits, self._threads)
-        return self._child
+    def take(self) -> Child:
+        """A child that nobody uses; started where there is none."""
+        while self._idle:
+            child = self._idle.pop()
+            if child.alive:
+                return child
+            child.close()
+        return Child(self._slots, self._limits, self._threads)
 
-    def discard(self) -> None:
-        """Ends the child, whatever it is doing; the next clip gets a new one."""
-        if self._child is not None:
-            self._child.close()
-            self._child = None
+    def give_back(self, child: Child) -> None:
+        self._idle.append(child)
 
-    close = discard
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
 class ClipFrames:
-    """An iteration over the sampled frames of one clip. Iterate once.
-
-    ``info`` is known from the first frame on, ``end`` after the last. Left early, it must be closed.
-    """
+    """An iteration over the sampled frames of one clip, once. ``info`` is known from the first frame on,
+    ``end`` after the last."""
 
     def __init__(self, decoder: Decoder, job: Open, wait_seconds: float) -> None:
         self._decoder, self._job, self._wait = decoder, job, wait_seconds
@@ -116,23 +122,28 @@ class ClipFrames:
 
     def __iter__(self) -> Iterator[DecodedFrame]:
         for tries_left in reversed(range(_TRIES)):
+            child = self._decoder.take()
             try:
-                yield from self._attempt()
-                return
+                yield from self._attempt(child)
             except ChildFault as fault:
-                self._decoder.discard()
+                child.close()
                 if not tries_left:
                     raise Reject("undecodable", f"the decoder failed twice on this clip: {fault}") from fault
-            except GeneratorExit:
-                self._decoder.discard()  # it is still decoding ahead
+            except Reject:
+                self._decoder.give_back(child)
                 raise
+            except BaseException:  # left early: it is still decoding ahead
+                child.close()
+                raise
+            else:
+                self._decoder.give_back(child)
+                return
 
-    def _attempt(self) -> Iterator[DecodedFrame]:
-        child = self._decoder.child()
-        deadline = _Allowance(self._wait)
+    def _attempt(self, child: Child) -> Iterator[DecodedFrame]:
+        allowance = _Allowance(self._wait)
         child.send(self._job)
         while True:
-            message = child.receive(deadline)
+            message = child.receive(allowance)
             if isinstance(message, Started):
                 self.info = message
             elif isinstance(message, Picture):
@@ -154,7 +165,7 @@ class _Allowance:
         self.left = seconds
 
 
-class _Child:
+class Child:
     """The process, its socket, and the ring."""
 
     def __init__(self, slots: int, limits: Limits, threads: int) -> None:

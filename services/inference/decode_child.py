@@ -1,10 +1,12 @@
-"""The child process that opens media: paths in over a socket, BGR frames out over a shared ring. Started by `decode`.
+"""The child process that opens media: paths in over a socket, BGR frames out over a shared ring. Started by
+`decode`.
 
 Rules
 - It holds no secret and no open file but the socket, the ring and the clip; its memory is limited.
-- Only local files in known containers are opened, so a playlist posing as a clip reaches neither network nor other files.
-- A thread listens to the parent all the time: where the socket closes, because the parent closed it or was killed, the
-  child ends at once, even in the middle of a frame.
+- Only local files in known containers are opened, so a playlist posing as a clip reaches neither network nor
+  other files.
+- A thread listens to the parent all the time: where the socket closes, because the parent closed it or was
+  killed, the child ends at once, even in the middle of a frame.
 - A fault of libav beyond repair may take the child down; the parent then starts another one.
 """
 
@@ -63,7 +65,8 @@ class Timeline:
 
     @property
     def duration_ms(self) -> int:
-        """To the end of the last frame, which lasts as long as it says, else as long as the frames do on average."""
+        """To the end of the last frame, which lasts as long as it says, else as long as the frames do on
+        average."""
         average = round(self.last_ms / (self.decoded - 1)) if self.decoded > 1 else 0
         return self.last_ms + (self.last_duration_ms or average)
 
@@ -126,7 +129,8 @@ def _opened(path: str) -> Any:
         raise
     except (av.FFmpegError, OSError, ValueError) as error:
         raise ClipRefused(
-            "undecodable", f"libav cannot open the clip ({_name(error)}): it is no video file, or it is cut off"
+            "undecodable",
+            f"libav cannot open the clip ({_name(error)}): it is no video file, or it is cut off",
         ) from error
 
 
@@ -140,19 +144,10 @@ def _video_stream(container: Any) -> Any:
 
 
 def _frames(container: Any, stream: Any, problems: list[str]) -> Iterator[Any]:
-    """Frames with a time, in the order they are shown. Broken packets are skipped, a broken tail ends the clip."""
+    """Frames with a time, in the order they are shown. Broken packets are skipped, a broken tail ends the
+    clip."""
     broken = untimed = 0
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            break
-        except MemoryError:
-            raise
-        except (av.FFmpegError, OSError) as error:
-            problems.append(f"cannot be read to its end ({_name(error)})")
-            break
+    for packet in _packets(container, stream, problems):
         try:
             frames = packet.decode()
         except MemoryError:
@@ -160,18 +155,28 @@ def _frames(container: Any, stream: Any, problems: list[str]) -> Iterator[Any]:
         except (av.FFmpegError, OSError, ValueError):
             broken += 1
             continue
-        for frame in frames:
-            if frame.pts is None:
-                untimed += 1
-            else:
-                yield frame
-    problems.extend(f"{count} {what}" for count, what in ((broken, "broken packets"), (untimed, "frames without a time")) if count)
+        untimed += sum(frame.pts is None for frame in frames)
+        yield from (frame for frame in frames if frame.pts is not None)
+    if broken:
+        problems.append(f"{broken} broken packets")
+    if untimed:
+        problems.append(f"{untimed} frames without a time")
+
+
+def _packets(container: Any, stream: Any, problems: list[str]) -> Iterator[Any]:
+    try:
+        yield from container.demux(stream)
+    except MemoryError:
+        raise
+    except (av.FFmpegError, OSError) as error:
+        problems.append(f"cannot be read to its end ({_name(error)})")
 
 
 def _within_limits(frame: Any, time_ms: int, decoded: int, job: Open) -> None:
     if frame.width * frame.height > job.max_pixels:
         raise ClipRefused(
-            "too-large", f"frames of {frame.width} x {frame.height} exceed the limit of {job.max_pixels} pixels"
+            "too-large",
+            f"frames of {frame.width} x {frame.height} exceed the limit of {job.max_pixels} pixels",
         )
     if time_ms > job.max_seconds * 1000 or decoded > job.max_frames:
         raise ClipRefused(
@@ -180,7 +185,8 @@ def _within_limits(frame: Any, time_ms: int, decoded: int, job: Open) -> None:
 
 
 def _upright_bgr(frame: Any, size: tuple[int, int] | None) -> NDArray[np.uint8]:
-    """The frame as the recorder wants it shown, (h, w, 3). A size that changes within a clip is brought to the first."""
+    """The frame as the recorder wants it shown, (h, w, 3). A size that changes within a clip is brought to
+    the first."""
     turns = round((getattr(frame, "rotation", 0) or 0) / 90) % 4
     if size is not None:
         width, height = size if turns % 2 == 0 else size[::-1]
@@ -190,9 +196,11 @@ def _upright_bgr(frame: Any, size: tuple[int, int] | None) -> NDArray[np.uint8]:
 
 
 def _claimed_ms(container: Any, stream: Any) -> int:
+    """How long the container says it is, 0 where it does not."""
+    length = Fraction(container.duration or 0, 1_000_000)
     if stream.duration and stream.time_base:
-        return round(stream.duration * stream.time_base * 1000)
-    return round(container.duration / 1000) if container.duration else 0
+        length = stream.duration * stream.time_base
+    return round(length * 1000)
 
 
 def _why_nothing(problems: list[str]) -> str:

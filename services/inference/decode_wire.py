@@ -1,7 +1,7 @@
 """What the decoder and its child process tell each other over a socket: msgspec structs, never pickles.
 
-The child reads files that strangers recorded. It must not be able to run anything in the parent, so what it says is data
-that the parent checks, and pictures are bytes in a shared ring of equal slots.
+The child reads files that strangers recorded. It must not be able to run anything in the parent, so what it
+says is data that the parent checks, and pictures are bytes in a shared ring of equal slots.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class Release(msgspec.Struct, frozen=True, tag=True):
 
 
 class Started(msgspec.Struct, frozen=True, tag=True):
-    """Child to parent: the first frame is there. ``duration_ms`` is what the container claims, 0 where it does not say."""
+    """Child to parent: the first frame is there. ``duration_ms`` is what the container claims, 0 where it
+    does not say."""
 
     width: int
     height: int
@@ -79,10 +80,20 @@ ToChild = Open | Release
 FromChild = Started | Picture | Ended | Refused
 
 encode = msgspec.msgpack.Encoder().encode
-to_child = msgspec.msgpack.Decoder(ToChild).decode
-from_child = msgspec.msgpack.Decoder(FromChild).decode
+_to_child: msgspec.msgpack.Decoder[ToChild] = msgspec.msgpack.Decoder(ToChild)
+_from_child: msgspec.msgpack.Decoder[FromChild] = msgspec.msgpack.Decoder(FromChild)
 
 
-def slot_bytes(limits_max_pixels: int) -> int:
-    """Size of a slot: one BGR frame, rounded up to whole pages. Pages that no frame needs are never touched."""
-    return -(-limits_max_pixels * 3 // 4096) * 4096
+def to_child(data: bytes) -> ToChild:
+    return _to_child.decode(data)
+
+
+def from_child(data: bytes) -> FromChild:
+    """msgspec.MsgspecError where the child sent anything else."""
+    return _from_child.decode(data)
+
+
+def slot_bytes(max_pixels: int) -> int:
+    """Size of a slot: one BGR frame, rounded up to whole pages. Pages that no frame needs are never
+    touched."""
+    return -(-max_pixels * 3 // 4096) * 4096

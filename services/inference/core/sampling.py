@@ -1,8 +1,8 @@
 """Which frames of a clip are looked at: presentation times in, a choice out. Pure; one `Sampler` per clip.
 
 Rules
-- Time decides, never a frame count: a 4 fps clip gives all its frames at 15 fps, a 25 fps clip 15 of 25, and a clip of
-  variable frame rate at most 15 in any second.
+- Time decides, never a frame count: a 4 fps clip gives all its frames at 15 fps, a 25 fps clip 15 of 25, and
+  a clip of variable frame rate at most 15 in any second.
 - Times that repeat or go backwards are left out, so the chosen times rise strictly.
 """
 
@@ -11,8 +11,9 @@ from __future__ import annotations
 from fractions import Fraction
 
 _PHASE = 0.3
-"""Where in its slot a frame of exactly the sampled rate falls. Times are whole milliseconds, so a frame that lay on
-the border (phase 0, or 0.5 for a clip of twice the rate) would fall to either side; 0.3 suits 12.5 to 60 fps at 15."""
+"""Where in its slot a frame of exactly the sampled rate falls. Times are whole milliseconds, so a frame that
+lay on the border (phase 0, or 0.5 for a clip of twice the rate) would fall to either side; 0.3 suits 12.5 to
+60 fps at 15."""
 
 
 class Sampler:

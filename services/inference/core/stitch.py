@@ -1,0 +1,99 @@
+"""Joins the pieces of one vehicle's track after the clip, by time and reading; drops what is no plate. Pure.
+
+Rules
+- Two tracks that never overlap in time are one where their readings are equal or differ in `#` only, within
+  `gap_ms`; with one character more, less or other only within the shorter `near_gap_ms`, since plates of one
+  fleet differ by as much.
+- The nearest in time are joined first.
+- A track is dropped, and counted, where too few of its characters are decided, where its reading is too
+  unsure, or where it is a single box that the detector doubts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from services.contracts.messages import Reading
+from services.inference.core.alignment import UNDECIDED, compatible, distance
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What stitching needs to know of a track."""
+
+    first_ms: int
+    last_ms: int
+    text: str
+    label: str = "plate"
+
+
+@dataclass(frozen=True, slots=True)
+class StitchOptions:
+    gap_ms: int = 10_000
+    near_gap_ms: int = 3_000
+    near_length: int = 6
+    """Readings shorter than this are never joined with a different one."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeepOptions:
+    min_decided: int = 4
+    """Decided characters that a reading needs."""
+    min_confidence: float = 0.25
+    """Confidence that a reading needs."""
+    single_score: float = 0.6
+    """Detection score that a track of one box needs."""
+
+
+def stitch(pieces: Sequence[Piece], options: StitchOptions | None = None) -> list[list[int]]:
+    """Groups of indices of ``pieces``, each group and the groups among each other in order of time."""
+    options = options or StitchOptions()
+    order = sorted(
+        range(len(pieces)), key=lambda i: (pieces[i].first_ms, pieces[i].last_ms, pieces[i].text, i)
+    )
+    joints = sorted(
+        (gap, i, j)
+        for place, i in enumerate(order)
+        for j in order[place + 1 :]
+        if (gap := _gap(pieces[i], pieces[j], options)) is not None
+    )
+    group_of = {i: [i] for i in order}
+    for _, i, j in joints:
+        joined = sorted(group_of[i] + group_of[j], key=order.index)
+        if group_of[i] is not group_of[j] and _in_sequence([pieces[k] for k in joined]):
+            for member in joined:
+                group_of[member] = joined
+    return [group for i, group in group_of.items() if group[0] == i]
+
+
+def keep(reading: Reading, scores: Sequence[float], options: KeepOptions | None = None) -> bool:
+    """Whether a track with this reading and these detection scores is a plate worth publishing."""
+    options = options or KeepOptions()
+    if len(scores) == 1 and scores[0] < options.single_score:
+        return False
+    decided = sum(character != UNDECIDED for character in reading.text)
+    return decided >= options.min_decided and _decided_confidence(reading) >= options.min_confidence
+
+
+def _decided_confidence(reading: Reading) -> float:
+    """Of the decided characters: an undecided one says by itself that it is unsure."""
+    pairs = zip(reading.text, reading.confidences, strict=True)
+    return min((confidence for character, confidence in pairs if character != UNDECIDED), default=0.0)
+
+
+def _gap(first: Piece, second: Piece, options: StitchOptions) -> int | None:
+    """Milliseconds between two pieces that may be one vehicle, else None."""
+    gap = second.first_ms - first.last_ms
+    if gap <= 0 or gap > options.gap_ms or first.label != second.label or not first.text or not second.text:
+        return None
+    if compatible(first.text, second.text):
+        return gap
+    shorter = min(len(first.text), len(second.text))
+    near = gap <= options.near_gap_ms and shorter >= options.near_length
+    return gap if near and distance(first.text, second.text) <= 1 else None
+
+
+def _in_sequence(pieces: Sequence[Piece]) -> bool:
+    return all(one.last_ms < other.first_ms for one, other in pairwise(pieces))

@@ -1,0 +1,145 @@
+"""What is known of one plate while its clip runs: its observations, the pictures kept for reading, and what
+was read.
+
+Rules
+- A picture is the plate with some of its surroundings, copied out of the frame, so that the frame can go.
+- How clear a picture is: sharpness (variance of the Laplacian, Pech-Pacheco et al., ICPR 2000, at one common
+  height, so that large and small plates compare) times width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from services.contracts.messages import Box, Observation, Reading
+from services.inference.core.alignment import compatible
+from services.inference.core.spread import Spread
+from services.inference.core.vote import Read, VoteOptions, vote, weigh
+from services.inference.models.detector import Detection
+from services.inference.models.recogniser import ALPHABET, CharacterReading, crop_plate
+from services.inference.result import Shot
+
+Image = NDArray[np.uint8]
+_SURROUNDINGS = 0.5  # of the box's width and height, on each side
+_COMMON_HEIGHT = 32
+_JPEG_QUALITY = 92
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A plate cut from a frame: ``image`` holds some of its surroundings, ``box`` is in pixels of the
+    image."""
+
+    observation: int
+    """Number of the observation in its track."""
+    image: Image
+    box: Box
+    sharpness: float
+
+    @property
+    def crop(self) -> Image:
+        """What the recogniser reads."""
+        return crop_plate(self.image, self.box)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A reading of one picture, and how clearly it shows the plate."""
+
+    text: str
+    weight: float
+    shot: Shot
+
+
+@dataclass
+class Followed:
+    """One track of the clip that is being processed."""
+
+    number: int
+    label: str
+    pictures: Spread[Picture]
+    observations: list[Observation] = field(default_factory=list)
+    reads: list[Read] = field(default_factory=list)
+    reading: Reading = field(default_factory=lambda: Reading("", "", 0.0))
+    best: Shown | None = None
+
+    def see(self, time_ms: int, frame: int, detection: Detection, image: Image) -> None:
+        """Notes a box in a frame (h, w, 3), and keeps its picture where that is among the clearest."""
+        box = (detection.x, detection.y, detection.w, detection.h)
+        self.observations.append(Observation(time_ms, frame, box, detection.score))
+        sharp = sharpness(crop_plate(image, box))
+        number = len(self.observations) - 1
+        self.pictures.offer(time_ms, sharp * detection.w, lambda: _cut(image, box, number, sharp))
+
+    def take_readings(
+        self, pictures: Sequence[Picture], readings: Sequence[CharacterReading], options: VoteOptions
+    ) -> None:
+        """Takes in what the recogniser read in ``pictures``, votes, and lets go of all pictures but the
+        best."""
+        sharpest = max((one.sharpness for one in pictures), default=0.0) or 1.0
+        for picture, read in zip(pictures, readings, strict=True):
+            seen = self.observations[picture.observation]
+            self.observations[picture.observation] = replace_text(seen, read.text, read.confidences)
+            weight = weigh(seen.detection, read.confidences, picture.sharpness / sharpest, seen.box[2])
+            self.reads.append(Read(read.text, read.probabilities, weight))
+        self.reading = vote(self.reads, ALPHABET, options)
+        self.best = self._clearest(pictures)
+        self.pictures = Spread(0)
+
+    def _clearest(self, pictures: Sequence[Picture]) -> Shown | None:
+        """The picture of most weight among those that say what the track says, else among all."""
+        ranked = max(
+            zip(pictures, self.reads, strict=True),
+            key=lambda pair: (compatible(pair[1].text, self.reading.text), pair[1].weight, pair[0].sharpness),
+            default=None,
+        )
+        if ranked is None:
+            return None
+        picture, read = ranked
+        seen = self.observations[picture.observation]
+        return Shown(read.text, read.weight, Shot(_jpeg(picture.image), seen.time_ms, seen.box))
+
+
+def join(pieces: Sequence[Followed], options: VoteOptions) -> Followed:
+    """One track out of the pieces of one, in order of time."""
+    if len(pieces) == 1:
+        return pieces[0]
+    reads = [read for piece in pieces for read in piece.reads]
+    reading = vote(reads, ALPHABET, options)
+    shown = [piece.best for piece in pieces if piece.best is not None]
+    best = max(shown, key=lambda one: (compatible(one.text, reading.text), one.weight), default=None)
+    observations = [one for piece in pieces for one in piece.observations]
+    return replace(pieces[0], observations=observations, reads=reads, reading=reading, best=best)
+
+
+def replace_text(seen: Observation, text: str, confidences: Iterable[float]) -> Observation:
+    return Observation(
+        seen.time_ms, seen.frame, seen.box, seen.detection, text, tuple(confidences), seen.quad
+    )
+
+
+def sharpness(crop: Image) -> float:
+    """Variance of the Laplacian of the grey crop, brought to one common height; whole numbers."""
+    grey = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
+    width = max(1, round(grey.shape[1] * _COMMON_HEIGHT / grey.shape[0]))
+    small = cv2.resize(grey, (width, _COMMON_HEIGHT), interpolation=cv2.INTER_AREA)
+    return float(round(cv2.Laplacian(small, cv2.CV_32F).var()))
+
+
+def _cut(image: Image, box: Box, observation: int, sharp: float) -> Picture:
+    x, y, w, h = box
+    left, top = max(0, int(x - w * _SURROUNDINGS)), max(0, int(y - h * _SURROUNDINGS))
+    right, bottom = int(x + w * (1 + _SURROUNDINGS)) + 1, int(y + h * (1 + _SURROUNDINGS)) + 1
+    return Picture(observation, image[top:bottom, left:right].copy(), (x - left, y - top, w, h), sharp)
+
+
+def _jpeg(image: Image) -> bytes:
+    written, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    if not written:
+        raise ValueError(f"OpenCV cannot write a picture of {image.shape} as JPEG")
+    return bytes(data)

@@ -1,0 +1,230 @@
+"""Clip → frames → plates → tracks → readings: the path of a clip in, a `RecordingResult` out. Knows no
+Kafka, no store.
+
+Rules
+- Frames are held for one batch only. Of each track a bounded choice of pictures is kept, spread over its
+  life, each the clearest of its stretch; they are read in batches over all plates once their track has ended.
+- What comes out is a function of the clip, the weights and the options: nothing depends on the clock or the
+  machine's load.
+- The best shot is cut from the very frame whose reading it shows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+from services.inference.core.spread import Spread
+from services.inference.core.stitch import KeepOptions, Piece, StitchOptions, keep, stitch
+from services.inference.core.tracker import TrackBox, Tracker, TrackerOptions
+from services.inference.core.vote import VoteOptions
+from services.inference.decode import ClipFrames, DecodedFrame, Decoder
+from services.inference.follow import Followed, Picture, join
+from services.inference.models.detector import Detection, Detector
+from services.inference.models.recogniser import Recogniser
+from services.inference.result import RecordingResult, TrackResult
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineOptions:
+    fps: float = 15.0
+    """Frame rate to sample at; 0 takes every frame."""
+    detect_batch: int = 4
+    read_batch: int = 64
+    reads_per_track: int = 16
+    """Pictures of a track that are read, at most; 0 reads all."""
+    min_width: float = 20.0
+    """Pixels; a smaller plate cannot be read."""
+    min_height: float = 6.0
+    tracker: TrackerOptions = field(default_factory=TrackerOptions)
+    vote: VoteOptions = field(default_factory=VoteOptions)
+    stitch: StitchOptions = field(default_factory=StitchOptions)
+    keep: KeepOptions = field(default_factory=KeepOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the clip at hand is. ``duration_ms`` is what its container claims, 0 where it does not say."""
+
+    done_ms: int
+    duration_ms: int
+    frames: int
+
+
+class Recordings(Protocol):
+    """Whatever makes a result of a clip: the pipeline, for those who only call it."""
+
+    def process(
+        self, path: Path, start_ms: int, progress: Callable[[Progress], None] | None = None
+    ) -> RecordingResult: ...
+
+
+class Pipeline:
+    """Processes one clip after another, or several at a time in several threads; nothing is kept between
+    clips."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        recogniser: Recogniser,
+        decoder: Decoder,
+        options: PipelineOptions | None = None,
+    ) -> None:
+        self._detector, self._recogniser, self._decoder = detector, recogniser, decoder
+        self._options = options or PipelineOptions()
+
+    def process(
+        self, path: Path, start_ms: int, progress: Callable[[Progress], None] | None = None
+    ) -> RecordingResult:
+        """Raises Reject for a clip that cannot be decoded, FileNotFoundError for one that is not there."""
+        stages = Stages()
+        with stages.measure("total"):
+            frames = self._decoder.open(path, self._options.fps)
+            work = _Work(self._detector, self._recogniser, self._options, start_ms, stages)
+            for batch in _batches(stages.waits("decode", frames), self._options.detect_batch):
+                work.add(batch)
+                if progress is not None and frames.info is not None:
+                    progress(Progress(batch[-1].time_ms, frames.info.duration_ms, work.frames))
+            tracks, dropped = work.finish()
+        return _result(frames, work.frames, tracks, dropped, stages)
+
+
+class Stages:
+    """Wall seconds by stage. A stage within another is taken off it, but for ``total``."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def measure(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] += time.perf_counter() - started
+
+    def waits(self, stage: str, items: Iterable[DecodedFrame]) -> Iterator[DecodedFrame]:
+        """The items, with the time spent waiting for each measured."""
+        source = iter(items)
+        while True:
+            with self.measure(stage):
+                item = next(source, None)
+            if item is None:
+                return
+            yield item
+
+
+class _Work:
+    """The clip at hand."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        recogniser: Recogniser,
+        options: PipelineOptions,
+        start_ms: int,
+        stages: Stages,
+    ) -> None:
+        self._detector, self._recogniser, self._options = detector, recogniser, options
+        self._start_ms, self._stages = start_ms, stages
+        self._tracker = Tracker(options.tracker)
+        self._living: dict[int, Followed] = {}
+        self._unread: list[Followed] = []
+        self._read: list[Followed] = []
+        self.frames = 0
+
+    def add(self, batch: list[DecodedFrame]) -> None:
+        with self._stages.measure("detect"):
+            found = self._detector.detect([frame.image for frame in batch])
+        with self._stages.measure("track"):
+            for frame, detections in zip(batch, found, strict=True):
+                self._follow(frame, [one for one in detections if self._legible(one)])
+        self._read_ended(at_least=self._options.read_batch)
+
+    def finish(self) -> tuple[list[TrackResult], int]:
+        """The tracks worth publishing, in order of appearance, and the number of those that are not."""
+        self._end(list(self._living))
+        self._read_ended(at_least=1)
+        with self._stages.measure("track"):
+            joined = self._joined()
+            kept = [one for one in joined if _worth(one, self._options.keep)]
+            return [_track(number, one) for number, one in enumerate(kept)], len(joined) - len(kept)
+
+    def _legible(self, detection: Detection) -> bool:
+        return detection.w >= self._options.min_width and detection.h >= self._options.min_height
+
+    def _follow(self, frame: DecodedFrame, detections: list[Detection]) -> None:
+        boxes = [TrackBox(one.x, one.y, one.w, one.h, one.score, one.label) for one in detections]
+        numbers = self._tracker.update(frame.time_ms, boxes)
+        for number, detection in zip(numbers, detections, strict=True):
+            if number is not None:
+                followed = self._living.get(number) or self._begin(number, detection.label)
+                followed.see(self._start_ms + frame.time_ms, frame.index, detection, frame.image)
+        self.frames += 1
+        self._end([number for number in self._living if number not in self._tracker.living()])
+
+    def _begin(self, number: int, label: str) -> Followed:
+        self._living[number] = Followed(number, label, Spread[Picture](self._options.reads_per_track))
+        return self._living[number]
+
+    def _end(self, numbers: list[int]) -> None:
+        self._unread.extend(self._living.pop(number) for number in numbers)
+
+    def _read_ended(self, at_least: int) -> None:
+        """Reads the pictures of all ended tracks in one go, once there are enough of them."""
+        pictures = [[kept.item for kept in track.pictures.kept()] for track in self._unread]
+        if sum(map(len, pictures)) < at_least:
+            return
+        with self._stages.measure("read"):
+            readings = iter(self._recogniser.read([one.crop for of_track in pictures for one in of_track]))
+            for track, of_track in zip(self._unread, pictures, strict=True):
+                track.take_readings(of_track, list(islice(readings, len(of_track))), self._options.vote)
+        self._read.extend(self._unread)
+        self._unread = []
+
+    def _joined(self) -> list[Followed]:
+        pieces = sorted(self._read, key=lambda one: one.number)
+        spans = [
+            Piece(one.observations[0].time_ms, one.observations[-1].time_ms, one.reading.text, one.label)
+            for one in pieces
+        ]
+        groups = stitch(spans, self._options.stitch)
+        return [join([pieces[i] for i in group], self._options.vote) for group in groups]
+
+
+def _worth(track: Followed, options: KeepOptions) -> bool:
+    return track.best is not None and keep(
+        track.reading, [one.detection for one in track.observations], options
+    )
+
+
+def _track(number: int, track: Followed) -> TrackResult:
+    assert track.best is not None, "a track without a best shot is not worth publishing"
+    return TrackResult(number, track.label, track.reading, tuple(track.observations), track.best.shot)
+
+
+def _result(
+    frames: ClipFrames, sampled: int, tracks: list[TrackResult], dropped: int, stages: Stages
+) -> RecordingResult:
+    assert frames.info is not None and frames.end is not None, "a clip that ended without Reject gave frames"
+    return RecordingResult(
+        tracks=tuple(tracks),
+        frames=sampled,
+        width=frames.info.width,
+        height=frames.info.height,
+        duration_ms=frames.end.duration_ms,
+        dropped=dropped,
+        note=frames.end.note,
+        seconds={stage: round(seconds, 4) for stage, seconds in stages.seconds.items()},
+    )
+
+
+def _batches(frames: Iterator[DecodedFrame], size: int) -> Iterator[list[DecodedFrame]]:
+    while batch := list(islice(frames, size)):
+        yield batch

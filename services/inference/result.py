@@ -1,0 +1,54 @@
+"""What inference makes of one clip: the values that the pipeline gives to the service and to `plateflow
+run`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from services.contracts.messages import Box, Observation, Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """The clearest picture of a plate, with some of its surroundings, as JPEG; ``box`` is in pixels of the
+    frame."""
+
+    jpeg: bytes
+    time_ms: int
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class TrackResult:
+    """One plate through the clip. ``number`` counts from 0 in order of appearance."""
+
+    number: int
+    label: str
+    reading: Reading
+    observations: tuple[Observation, ...]
+    best: Shot
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingResult:
+    """A finished clip. Times of observations are event times: the recording's start + the frame's time in
+    the clip."""
+
+    tracks: tuple[TrackResult, ...]
+    frames: int
+    """Sampled frames."""
+    width: int
+    height: int
+    duration_ms: int
+    dropped: int
+    """Tracks that were followed, but are no legible plate."""
+    note: str
+    """What was wrong with the clip, though it gave frames; else empty."""
+    seconds: Mapping[str, float]
+    """Wall seconds by stage: ``decode`` (waiting for frames), ``detect``, ``track``, ``read``, and
+    ``total``."""
+
+    @property
+    def observations(self) -> int:
+        return sum(len(track.observations) for track in self.tracks)
