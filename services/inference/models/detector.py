@@ -1,0 +1,176 @@
+"""Finds plates in frames: BGR frames in, `Detection`s in pixels of the frame out.
+
+Rules
+- `Detector` is the port. `OnnxDetector` runs it on the CPU without torch,
+  `torch_detector.UltralyticsDetector` runs the same network on CUDA. Both share all of this file but the
+  forward pass, so they agree.
+- Frames of a batch may differ in size: those that need the same input run together; the order stays.
+- The input is a rectangle: the longest side is `input_size`, the other is rounded up to 32 (16:9 at 640
+  runs as 640 x 384).
+- Shipped weights are checked against the SHA-256 of their model card before they are loaded.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from services.inference.core.boxes import Letterbox, suppress
+from services.runtime.errors import Stop
+
+Frame = NDArray[np.uint8]
+WEIGHTS_FOLDER = Path(__file__).parent.parent / "weights"
+DETECTOR_ONNX = WEIGHTS_FOLDER / "detector.onnx"
+INPUT_SIZE = 640
+CONFIDENCE = 0.25
+IOU = 0.5
+_PAD = 114  # the grey that the network was trained with beyond the picture
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One box: top left corner and size in pixels of the frame, inside it; the detector's score in 0..1."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+    score: float
+    label: str = "plate"
+
+
+class Detector(Protocol):
+    def detect(self, frames: Sequence[Frame]) -> list[list[Detection]]:
+        """Per frame (h, w, 3, BGR) its boxes, best score first. ValueError for an array that is no frame."""
+        ...
+
+
+class LetterboxDetector:
+    """All of detection but the forward pass, which a subclass gives as `forward`."""
+
+    def __init__(self, confidence: float, iou: float, input_size: int) -> None:
+        if input_size <= 0 or input_size % 32:
+            raise ValueError(f"input_size must be a positive multiple of 32, not {input_size}")
+        self._confidence, self._iou, self._size = confidence, iou, input_size
+        self.names: Mapping[int, str] = {0: "plate"}
+
+    def forward(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(B, H, W, 3) BGR -> (B, 4 + classes, anchors): centre x, y, width, height in pixels, scores."""
+        raise NotImplementedError
+
+    def detect(self, frames: Sequence[Frame]) -> list[list[Detection]]:
+        letterboxes = [_letterbox_of(frame, self._size) for frame in frames]
+        found: list[list[Detection]] = [[] for _ in frames]
+        for indices in _by_input_shape(letterboxes):
+            inputs = np.stack([_draw(frames[i], letterboxes[i]) for i in indices])
+            for i, output in zip(indices, self.forward(inputs), strict=True):
+                found[i] = self._detections(output, letterboxes[i])
+        return found
+
+    def _detections(self, output: NDArray[np.float32], letterbox: Letterbox) -> list[Detection]:
+        scores, classes = output[4:].max(axis=0), output[4:].argmax(axis=0)
+        chosen = scores >= self._confidence
+        centres, sizes = output[:2, chosen].T, output[2:4, chosen].T
+        corners = np.hstack([centres - sizes / 2, centres + sizes / 2])
+        scores, classes = scores[chosen], classes[chosen]
+        # A shift per class keeps boxes of different classes from suppressing each other.
+        shift = classes[:, None] * np.float32(4 * max(letterbox.input_width, letterbox.input_height))
+        kept = suppress(corners + shift, scores, self._iou)
+        boxes = letterbox.into_frame(corners[kept])
+        return [
+            self._detection(box, float(scores[k]), int(classes[k]))
+            for box, k in zip(boxes, kept, strict=True)
+        ]
+
+    def _detection(self, corners: NDArray[np.float64], score: float, label: int) -> Detection:
+        x1, y1, x2, y2 = (round(float(value), 2) for value in corners)
+        return Detection(x1, y1, round(x2 - x1, 2), round(y2 - y1, 2), round(score, 4), self.names[label])
+
+
+class OnnxDetector(LetterboxDetector):
+    """The detector on ONNX Runtime, CPU. `threads` 0 lets ONNX Runtime take all cores."""
+
+    def __init__(
+        self,
+        weights: Path = DETECTOR_ONNX,
+        threads: int = 0,
+        confidence: float = CONFIDENCE,
+        iou: float = IOU,
+        input_size: int = INPUT_SIZE,
+    ) -> None:
+        super().__init__(confidence, iou, input_size)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self._session = onnxruntime.InferenceSession(
+            checked(weights), options, providers=["CPUExecutionProvider"]
+        )
+        self._input = self._session.get_inputs()[0].name
+        names = self._session.get_modelmeta().custom_metadata_map.get("names")
+        if names:
+            self.names = {int(key): str(value) for key, value in ast.literal_eval(names).items()}
+
+    def forward(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
+        (output,) = self._session.run(None, {self._input: network_input(inputs)})
+        return np.asarray(output, dtype=np.float32)
+
+
+def network_input(inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(B, H, W, 3) BGR bytes -> (B, 3, H, W) RGB in 0..1."""
+    planes = np.ascontiguousarray(inputs[..., ::-1].transpose(0, 3, 1, 2))
+    return planes.astype(np.float32) * np.float32(1 / 255)
+
+
+def checked(weights: Path) -> bytes:
+    """The bytes of a weights file; Stop where it is missing or, shipped, is not what its model card says."""
+    try:
+        content = weights.read_bytes()
+    except OSError as error:
+        raise Stop(f"cannot read the weights {weights}: {error.strerror}; name a readable file") from error
+    if weights.resolve().parent == WEIGHTS_FOLDER:
+        _check_card(weights, content)
+    return content
+
+
+def _check_card(weights: Path, content: bytes) -> None:
+    card = weights.with_suffix(".json")
+    try:
+        expected = json.loads(card.read_bytes())["sha256"][weights.name]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Stop(
+            f"the model card {card} names no SHA-256 for {weights.name}; install plateflow again"
+        ) from error
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise Stop(
+            f"{weights} is not the file its model card describes (SHA-256 differs); install plateflow again"
+        )
+
+
+def _letterbox_of(frame: Frame, size: int) -> Letterbox:
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
+        raise ValueError(f"a frame must be (height, width, 3) uint8, not {frame.shape} {frame.dtype}")
+    return Letterbox.fit(frame.shape[1], frame.shape[0], size)
+
+
+def _by_input_shape(letterboxes: Sequence[Letterbox]) -> list[list[int]]:
+    groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for i, letterbox in enumerate(letterboxes):
+        groups[letterbox.input_width, letterbox.input_height].append(i)
+    return list(groups.values())
+
+
+def _draw(frame: Frame, letterbox: Letterbox) -> Frame:
+    size = letterbox.scaled_width, letterbox.scaled_height
+    canvas = np.full((letterbox.input_height, letterbox.input_width, 3), _PAD, dtype=np.uint8)
+    canvas[: size[1], : size[0]] = cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR)
+    return canvas

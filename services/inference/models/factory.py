@@ -1,0 +1,60 @@
+"""Chooses the detector for a device: `PLATEFLOW_DEVICE=auto|cpu|cuda` in, a `Detector` out.
+
+`auto` takes CUDA where torch, ultralytics and a card are there, else ONNX Runtime on the CPU, and logs which.
+`cuda` where that is absent is a `Stop` that says what to do.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from pathlib import Path
+from typing import Literal
+
+from services.inference.models.detector import (
+    CONFIDENCE,
+    DETECTOR_ONNX,
+    INPUT_SIZE,
+    IOU,
+    Detector,
+    OnnxDetector,
+)
+from services.runtime.errors import Stop
+
+Device = Literal["auto", "cpu", "cuda"]
+log = logging.getLogger(__name__)
+
+
+def create_detector(
+    device: Device = "auto",
+    weights: Path | None = None,
+    threads: int = 0,
+    confidence: float = CONFIDENCE,
+    iou: float = IOU,
+    input_size: int = INPUT_SIZE,
+) -> Detector:
+    """A detector on `device`. `weights`: an .onnx for the CPU, a .pt for CUDA; None: the shipped ones."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise Stop(f"PLATEFLOW_DEVICE must be auto, cpu or cuda, not {device!r}")
+    missing = "" if device == "cpu" else why_no_cuda()
+    if device == "cuda" and missing:
+        raise Stop(f"PLATEFLOW_DEVICE=cuda, but {missing}; or set PLATEFLOW_DEVICE=cpu")
+    if device == "cpu" or missing:
+        log.info("detector: ONNX Runtime on the CPU%s", f" ({missing})" if missing else "")
+        return OnnxDetector(weights or DETECTOR_ONNX, threads, confidence, iou, input_size)
+    from services.inference.models.torch_detector import DETECTOR_PT, UltralyticsDetector
+
+    log.info("detector: torch on CUDA")
+    return UltralyticsDetector(weights or DETECTOR_PT, "cuda", confidence, iou, input_size)
+
+
+def why_no_cuda() -> str:
+    """What keeps the CUDA path from running, and what to do; empty where nothing does."""
+    for package in ("torch", "ultralytics"):
+        if importlib.util.find_spec(package) is None:
+            return f"{package} is not installed: pip install 'plateflow[gpu]'"
+    import torch
+
+    if not torch.cuda.is_available():
+        return "torch finds no CUDA device: check the driver with nvidia-smi"
+    return ""
