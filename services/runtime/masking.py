@@ -34,7 +34,8 @@ _VALUE = (
 )
 _SECRET_NAME = re.compile(_NAME, re.IGNORECASE)
 _PAIR = re.compile(
-    rb"(" + _NAME + rb"[\w.-]{0,64}\\*[\"']?\s*[:=]\s*u?)(" + _VALUE + rb")", re.IGNORECASE | re.DOTALL
+    rb"(" + _NAME + rb"[\w.-]{0,64}\\*[\"']?\s*[:=]\s*(?:u(?=[\"']))?)(" + _VALUE + rb")",
+    re.IGNORECASE | re.DOTALL,
 )
 _URL_QUERY = re.compile(rb"(:\\?/\\?/(?:(?!:\\?/\\?/)[^\s\"'<>?]){1,4096}\?)[^\s\"'<>]+")
 _URL_PASSWORD = re.compile(rb"(:\\?/\\?/[^\s\"'<>?/@:]{0,256}:)[^\s\"'<>/@]{1,1024}@")
@@ -46,7 +47,7 @@ def mask(value: bytes) -> bytes:
     try:
         repeated: list[bool] = []
         document = json.loads(value, object_pairs_hook=lambda pairs: _object(pairs, repeated))
-        masked = _walk(document)
+        masked = mask_value(document)
         if masked == document and not repeated:
             return value
         text = json.dumps(masked, ensure_ascii=False, separators=(",", ":"))
@@ -62,6 +63,15 @@ def mask_text(text: str) -> str:
     return text if masked == data else masked.decode("utf-8", "surrogatepass")
 
 
+def mask_value(value: Any) -> Any:
+    """The same for what JSON can hold: dictionaries, lists, text, numbers."""
+    if isinstance(value, dict):
+        return {name: _member(name, item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [mask_value(item) for item in value]
+    return mask_text(value) if isinstance(value, str) else value
+
+
 def _object(pairs: list[tuple[str, Any]], repeated: list[bool]) -> dict[str, Any]:
     """A JSON object; a name given twice hides a value from us, so it is written down that one was dropped."""
     result = dict(pairs)
@@ -70,18 +80,10 @@ def _object(pairs: list[tuple[str, Any]], repeated: list[bool]) -> dict[str, Any
     return result
 
 
-def _walk(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _member(name, item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_walk(item) for item in value]
-    return mask_text(value) if isinstance(value, str) else value
-
-
 def _member(name: str, value: Any) -> Any:
     if _SECRET_NAME.search(name.encode("utf-8", "surrogatepass")):
         return value if value in (None, "", {}, []) else MASK
-    return _walk(value)
+    return mask_value(value)
 
 
 def _by_pattern(data: bytes) -> bytes:
@@ -91,5 +93,7 @@ def _by_pattern(data: bytes) -> bytes:
 
 def _masked_pair(match: re.Match[bytes]) -> bytes:
     name, value = match.groups()
-    opening = _OPENING.match(value)
-    return bytes(name) + (opening.group() if opening else b"") + MASK.encode()
+    quote = found.group() if (found := _OPENING.match(value)) else b""
+    if value in (quote, b"null", b"null,", b"null}"):
+        return match.group()
+    return bytes(name) + quote + MASK.encode()
