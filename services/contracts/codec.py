@@ -27,7 +27,7 @@ def decode(data: bytes | None, kind: type[M]) -> M:
     if data is None:
         raise BadMessage(f"{kind.__name__}: the message has no value")
     try:
-        message = _decoder(kind).decode(data)
+        message: M = _decoder(kind).decode(data)
     except msgspec.ValidationError as error:
         raise BadMessage(f"{kind.__name__}: {error}") from error
     except msgspec.DecodeError as error:

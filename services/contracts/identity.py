@@ -1,4 +1,4 @@
-"""Deterministic identities: the same recording, track or sighting has the same id, whoever computes it, however often."""
+"""Deterministic identities: the same recording, track or sighting has the same id, whoever computes it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Every message of plateflow, in reading order of a recording's way through the system.
 
 Rules
-- Times are integer milliseconds of event time (recording start + PTS - PTS of the first video frame). Nobody asks the wall clock.
+- Times are integer milliseconds of event time (recording start + PTS - PTS of the first video frame). Nobody asks
+  the wall clock.
 - Boxes are ``(x, y, width, height)`` in pixels of the recording's frames, origin top left, y downwards.
 - Confidences lie in 0..1 and are rounded to four digits *before* any decision, so that a replay decides the same.
 - ``id`` is deterministic (`services.contracts.identity`), so a redelivered message is recognisable.

@@ -32,5 +32,9 @@ class Stop(Exception):
     """An operator must act: the service becomes unready, says what to do, and stops; nothing is committed."""
 
 
+class Fenced(Stop):
+    """Another process runs under this instance's name: this one must not write any more, and leaves at once."""
+
+
 class SettingsError(Exception):
     """Wrong or missing settings, all of them in one text."""

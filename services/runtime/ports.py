@@ -2,19 +2,23 @@
 
 Rules
 - A transaction holds the results of whole records and their offsets, never part of one.
-- `Handler.handle` is a function of the record (and of state that `assigned` restores): handled again, it gives the same.
+- `Handler.handle` is a function of the record (and of state that `assigned` restores): handled again,
+  it gives the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 Headers = tuple[tuple[str, bytes], ...]
 
 
-class Partition(NamedTuple):
+@dataclass(frozen=True, slots=True, order=True)
+class Partition:
+    """A partition of a topic."""
+
     topic: str
     index: int
 
@@ -89,7 +93,7 @@ class Sink(Protocol):
         ...
 
     def publish(self, messages: Sequence[Outgoing], offsets: Mapping[Partition, int]) -> None:
-        """One transaction: all messages, and the next offset of each partition. TransactionAborted, or Stop when fenced."""
+        """One transaction: all messages, and the next offset of each partition. Or TransactionAborted, or Fenced."""
         ...
 
     def close(self) -> None: ...
@@ -112,7 +116,7 @@ class StatefulHandler(Handler, Protocol):
         ...
 
     def revoked(self, partition: Partition, lost: bool) -> None:
-        """The partition goes. Not lost: write down what is committed. Lost: another may own it already, write nothing."""
+        """The partition goes. Not lost: write down what is committed. Lost: another may own it, write nothing."""
         ...
 
     def committed(self, offsets: Mapping[Partition, int]) -> None:
