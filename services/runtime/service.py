@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from services.runtime import metrics
 from services.runtime.errors import Fenced, SettingsError, Stop
@@ -30,7 +30,7 @@ from services.runtime.kafka import KafkaLog, KafkaSink, KafkaSource
 from services.runtime.logs import configure
 from services.runtime.loop import Loop, LoopOptions
 from services.runtime.ports import Handler
-from services.runtime.settings import KafkaSettings, ObservabilitySettings, ServiceSettings, load
+from services.runtime.settings import StreamSettings, load
 
 log = logging.getLogger(__name__)
 
@@ -39,16 +39,6 @@ PROBE_EVERY_S = 5.0
 
 Probe = Callable[[], str | None]
 """None when fine, else the reason, for /readyz."""
-
-
-class KafkaServiceSettings(Protocol):
-    """What the shell itself reads of a service's settings."""
-
-    @property
-    def kafka(self) -> KafkaSettings: ...
-
-    @property
-    def observability(self) -> ObservabilitySettings: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +65,26 @@ class Service:
     close: Callable[[], None] = lambda: None
 
 
-S = TypeVar("S", bound=ServiceSettings)
+S = TypeVar("S", bound=StreamSettings)
 
 
 def run_service(name: str, settings_class: type[S], build: Callable[[S, KafkaLog], Service]) -> int:
     """Run one service until a signal or a Stop; returns the exit code. ``build`` wires it and may raise Stop."""
     try:
         settings = load(settings_class)
-        configure(settings.observability, name)  # type: ignore[attr-defined]
+        configure(settings.observability, name)
+        health = Health()
+        page = serve(health, settings.observability.http_host, settings.observability.http_port)
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
     stop = threading.Event()
     _stop_on_signals(stop)
-    health = Health()
-    page = serve(health, settings.observability.http_host, settings.observability.http_port)
     try:
-        _run(name, settings, build, health, stop)  # type: ignore[type-var]
+        _run(name, settings, build, health, stop)
+    except SettingsError as error:
+        log.error("%s", error)
+        return 2
     except Stop as error:
         log.error("stopped: %s", error)
         health.check("service", False, str(error))
@@ -106,11 +99,8 @@ def run_service(name: str, settings_class: type[S], build: Callable[[S, KafkaLog
     return 0
 
 
-KS = TypeVar("KS", bound=KafkaServiceSettings)
-
-
 def _run(
-    name: str, settings: KS, build: Callable[[KS, KafkaLog], Service], health: Health, stop: threading.Event
+    name: str, settings: S, build: Callable[[S, KafkaLog], Service], health: Health, stop: threading.Event
 ) -> None:
     began = time.monotonic()
     kafka = KafkaLog(settings.kafka)
