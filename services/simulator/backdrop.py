@@ -1,21 +1,21 @@
 """The still part of a camera's picture: sky, trees, houses, lamp posts, grass, pavement and road in true perspective.
 
-A camera, a place and a seed in; an RGB picture out. Pure. Painted at twice the size and shrunk, so edges are smooth.
+A camera, a place and a seed in; an RGB picture out. Pure. 
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from services.simulator.geometry import Pinhole, apply
-from services.simulator.raster import Array, Picture, Quad, Texture, blend, paint
+from services.simulator.raster import Array, Picture, Quads, Texture, blend, paint
 
 Plane = NDArray[np.float32]
-_SCALE = 2
+_WALLS = ((196, 186, 164), (172, 120, 98), (188, 190, 190), (206, 196, 150), (150, 158, 160))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +54,24 @@ class Place:
 
 def draw(camera: Pinhole, place: Place, light: Light, seed: int) -> Picture:
     rng = np.random.default_rng(seed)
-    big = Pinhole(
-        camera.width * _SCALE, camera.height * _SCALE, camera.focal_px * _SCALE,
-        camera.height_m, camera.tilt_deg, camera.pan_deg, camera.x_m,
-    )  # fmt: skip
-    picture = _sky(big, light, rng)
-    _hills(picture, big, light, rng)
-    _ground(picture, big, place, light, rng)
+    picture = _sky(camera, light, rng)
+    _hills(picture, camera, light, rng)
+    _ground(picture, camera, place, light, rng)
+    doubled = _doubled(camera)
+    picture = np.asarray(cv2.resize(picture, (doubled.width, doubled.height)), dtype=np.uint8)
     for house in sorted(place.houses, key=lambda house: -house[1]):
-        _house(picture, big, house, light, rng)
+        _house(picture, doubled, house, light, rng)
     if place.fence_x is not None:
-        _fence(picture, big, place.fence_x, light)
+        _fence(picture, doubled, place.fence_x, light)
     for post in sorted(place.posts, key=lambda post: -post[1]):
-        _post(picture, big, post, light)
+        _post(picture, doubled, post, light)
     small = cv2.resize(picture, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.GaussianBlur(small, (0, 0), 0.6), dtype=np.uint8)
+    return np.asarray(cv2.GaussianBlur(small, (0, 0), 0.5), dtype=np.uint8)
+
+
+def _doubled(camera: Pinhole) -> Pinhole:
+    """The same camera with twice as many pixels: what is drawn on its picture and shrunk has smooth edges."""
+    return replace(camera, width=camera.width * 2, height=camera.height * 2, focal_px=camera.focal_px * 2)
 
 
 def noise_sheet(rng: np.random.Generator, size: int = 512, octaves: int = 5) -> Plane:
@@ -182,7 +185,7 @@ def _house(
     picture: Picture, camera: Pinhole, house: tuple[float, ...], light: Light, rng: np.random.Generator
 ) -> None:
     x, y, width, depth, height = house
-    base = tuple(int(value) for value in rng.integers(120, 205) + rng.integers(-14, 15, 3))
+    base = _WALLS[int(rng.integers(len(_WALLS)))]
     front = Texture(_facade(base, width, height, light, rng))
     flank = Texture(_facade(tuple(int(c * 0.78) for c in base), depth, height, light, rng))
     roof = Texture((np.full((8, 8, 3), (88, 70, 66)) * light.ground).astype(np.uint8))
@@ -196,13 +199,13 @@ def _house(
         (flank, side),
         (roof, [(x - 0.3, y, height + 0.3), (x1 + 0.3, y, height + 0.3), (x1 + 0.3, y, height), (x - 0.3, y, height)]),
     ]
-    whole = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=float)
-    quads = []
-    for texture, corners in faces:
-        pixels, depths = camera.project(np.array(corners, dtype=float))
-        if depths.min() > 0.5:
-            quads.append(Quad(texture, whole, pixels, float(depths.mean())))
-    paint(picture, np.zeros(picture.shape[:2], np.uint8), quads)
+    corners = np.array([face for _, face in faces], dtype=float)
+    pixels, depths = camera.project(corners.reshape(-1, 3))
+    if depths.min() > 0.5:
+        uv = np.tile(np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=float), (len(faces), 1, 1))
+        distance = depths.reshape(-1, 4).mean(axis=1)
+        quads = Quads([texture for texture, _ in faces], uv, pixels.reshape(-1, 4, 2), distance, np.ones(len(faces)))
+        paint(picture, np.zeros(picture.shape[:2], np.uint8), quads)
 
 
 def _facade(

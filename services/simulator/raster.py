@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -21,59 +22,60 @@ class Texture:
             height, width = self.levels[-1].shape[:2]
             half = cv2.resize(self.levels[-1], (width // 2, height // 2), interpolation=cv2.INTER_AREA)
             self.levels.append(np.asarray(half, dtype=np.uint8))
+        self.texels = float(picture.shape[0] * picture.shape[1])
 
-    def level(self, shrink: float) -> int:
+    def fitting(self, texels_per_pixel: float) -> Picture:
         """The coarsest copy that still has at least one texel for each pixel."""
-        return int(np.clip(np.floor(np.log2(max(shrink, 1.0))), 0, len(self.levels) - 1))
+        halvings = np.floor(np.log2(max(texels_per_pixel, 1.0)) / 2)
+        return self.levels[min(int(halvings), len(self.levels) - 1)]
 
 
 @dataclass(frozen=True, slots=True)
-class Quad:
-    """One face: four corners in a texture (0..1, clockwise from top left) and on the canvas, in pixels."""
+class Quads:
+    """N faces: four corners each in a texture (0..1, clockwise from top left) and on the canvas, in pixels."""
 
-    texture: Texture
-    uv: Array  # (4, 2)
-    xy: Array  # (4, 2)
-    distance: float
-    shade: float = 1.0
+    textures: Sequence[Texture]
+    uv: Array  # (N, 4, 2)
+    xy: Array  # (N, 4, 2)
+    distance: Array  # (N,)
+    shade: Array  # (N,)
 
 
-def paint(canvas: Picture, mask: Picture, quads: list[Quad]) -> None:
+def paint(canvas: Picture, mask: Picture, quads: Quads) -> None:
     """Paints what faces the viewer, farthest first, and marks in ``mask`` (H, W) what it covered."""
-    for quad in sorted(quads, key=lambda quad: -quad.distance):
-        if _area(quad.xy) > 0.25:
-            _paint_one(canvas, mask, quad)
+    seen, texels = areas(quads.xy), areas(quads.uv)
+    low = np.maximum(np.floor(quads.xy.min(axis=1)).astype(int) - 1, 0)
+    high = np.minimum(np.ceil(quads.xy.max(axis=1)).astype(int) + 2, (canvas.shape[1], canvas.shape[0]))
+    drawn = (seen > 0.25) & (high > low).all(axis=1)
+    for index in np.argsort(-quads.distance, kind="stable"):
+        if drawn[index]:
+            texture = quads.textures[index]
+            picture = texture.fitting(float(abs(texels[index]) * texture.texels / seen[index]))
+            window = (slice(low[index, 1], high[index, 1]), slice(low[index, 0], high[index, 0]))
+            warped, inside = _warp(picture, quads.uv[index], quads.xy[index] - low[index], high[index] - low[index])
+            if quads.shade[index] != 1.0:
+                warped = cv2.convertScaleAbs(warped, alpha=float(quads.shade[index]))
+            cv2.copyTo(warped, inside, canvas[window])
+            cv2.bitwise_or(mask[window], inside, mask[window])
 
 
-def _paint_one(canvas: Picture, mask: Picture, quad: Quad) -> None:
-    height, width = canvas.shape[:2]
-    low = np.maximum(np.floor(quad.xy.min(axis=0)).astype(int) - 1, 0)
-    high = np.minimum(np.ceil(quad.xy.max(axis=0)).astype(int) + 2, (width, height))
-    if (high <= low).any():
-        return
-    base = quad.texture.levels[0]
-    texels = _area(quad.uv) * base.shape[0] * base.shape[1]
-    level = quad.texture.level(float(np.sqrt(max(texels, 1.0) / _area(quad.xy))))
-    picture = quad.texture.levels[level]
-    source = (quad.uv * (picture.shape[1], picture.shape[0]) - 0.5).astype(np.float32)
-    corners = (quad.xy - low).astype(np.float32)
-    size = (int(high[0] - low[0]), int(high[1] - low[1]))
-    warped = cv2.warpPerspective(
-        picture, cv2.getPerspectiveTransform(source, corners), size, borderMode=cv2.BORDER_REPLICATE
-    )
-    if quad.shade != 1.0:
-        warped = cv2.convertScaleAbs(warped, alpha=quad.shade)
-    inside = np.zeros((size[1], size[0]), np.uint8)
+def _warp(picture: Picture, uv: Array, corners: Array, size: NDArray[np.int64]) -> tuple[Picture, Picture]:
+    """A piece of a texture as it appears between ``corners`` on a canvas of ``size``, and where it lies."""
+    source = (uv * (picture.shape[1], picture.shape[0]) - 0.5).astype(np.float32)
+    matrix = cv2.getPerspectiveTransform(source, corners.astype(np.float32))
+    width, height = int(size[0]), int(size[1])
+    warped = cv2.warpPerspective(picture, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    inside = np.zeros((height, width), np.uint8)
     cv2.fillConvexPoly(inside, np.round(corners * 16).astype(np.int32), 255, shift=4)
-    rows, columns = slice(low[1], high[1]), slice(low[0], high[0])
-    cv2.copyTo(warped, inside, canvas[rows, columns])
-    cv2.bitwise_or(mask[rows, columns], inside, mask[rows, columns])
+    return np.asarray(warped, dtype=np.uint8), inside
 
 
-def _area(corners: Array) -> float:
-    """Signed area; positive where the corners go clockwise on the screen, that is where the face looks at us."""
-    x, y = corners[:, 0], corners[:, 1]
-    return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
+def areas(corners: Array) -> Array:
+    """Signed areas (N,) of quads (N, 4, 2); positive where the corners go clockwise, that is where a face looks at us."""
+    following = corners[:, [1, 2, 3, 0]]
+    return np.asarray(
+        (corners[..., 0] * following[..., 1] - corners[..., 1] * following[..., 0]).sum(axis=1) / 2
+    )
 
 
 def blend(picture: Picture, colour: tuple[float, float, float], alpha: NDArray[np.float32]) -> None:

@@ -13,16 +13,17 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
 
+from services.contracts.kerberos import Generation
 from services.inference.training.plates import plate_text, render_plate
 from services.simulator import vehicles
 from services.simulator.backdrop import DAY, DUSK, OVERCAST, Light, Place, draw, glow
 from services.simulator.geometry import Pinhole, apply
-from services.simulator.raster import Array, Picture, Quad, paint
+from services.simulator.raster import Array, Picture, Quads, paint
 
 PLAN_SIZE_M = (16.0, 48.0)
 """Width and length of every camera's plan; its lower edge runs through the camera's foot."""
@@ -40,8 +41,8 @@ class Camera:
     place: Place
     light: Light
     fps: float
-    naming: str
-    """Whose file names it writes: ``agent`` (milliseconds, duration), ``old-agent`` (constants), ``machinery``."""
+    naming: Generation
+    """Whose file names it writes."""
     codec: str = "h264"
     fragmented: bool = False
     calibrated: bool = True
@@ -184,14 +185,15 @@ def frames(recording: Recording) -> Iterator[Picture]:
     camera = recording.camera
     rng = np.random.default_rng(recording.seed)
     still = backdrop(camera)
-    sheets = [rng.normal(0, camera.light.noise, (*still.shape[:2], 1)).astype(np.int8) for _ in range(3)]
-    sheets = [np.repeat(sheet, 3, axis=2) for sheet in sheets]
+    sheet = rng.normal(0, camera.light.noise, (still.shape[0] + 256, still.shape[1] + 256, 1)).astype(np.int8)
+    sheet = np.repeat(sheet, 3, axis=2)
     for pts in recording.frame_ms:
         picture = still.copy()
         time_ms = recording.start_ms + pts
         for vehicle in sorted(recording.vehicles, key=lambda one: -one.plate_at(time_ms)[1]):
             _drive(picture, camera, vehicle, *vehicle.plate_at(time_ms))
-        noise = np.roll(sheets[int(rng.integers(3))], tuple(int(s) for s in rng.integers(0, 400, 2)), axis=(0, 1))
+        row, column = (int(value) for value in rng.integers(0, 256, 2))
+        noise = sheet[row : row + still.shape[0], column : column + still.shape[1]]
         yield np.asarray(cv2.add(picture, noise, dtype=cv2.CV_8U), dtype=np.uint8)
 
 
@@ -215,37 +217,38 @@ def _drive(picture: Picture, camera: Camera, vehicle: Vehicle, x: float, y: floa
     plate = model.front_plate if vehicle.approaching else model.rear_plate
     faces = [*model.faces, *vehicles.plate_face(_plate_picture(vehicle.plate, vehicle.seed), plate)]
     quads = _project(camera, faces, turn, middle)
-    if quads:
+    if len(quads.textures):
         _shadow(picture, camera, (model.footprint @ turn.T + middle)[:, :2])
-        _paint_supersampled(picture, quads, camera.light)
+        _paint_supersampled(picture, quads)
         if lights_on:
             _lamps(picture, camera, vehicle, model, turn, middle)
 
 
-def _project(camera: Camera, faces: list[vehicles.Face], turn: Array, middle: Array) -> list[Quad]:
-    corners = np.concatenate([face.corners for face in faces]) @ turn.T + middle
-    pixels, depths = camera.view.project(corners)
-    pixels, depths, corners = pixels.reshape(-1, 4, 2), depths.reshape(-1, 4), corners.reshape(-1, 4, 3)
-    sun = np.array(camera.light.sun) / np.linalg.norm(camera.light.sun)
-    quads = []
-    for index, face in enumerate(faces):
-        if depths[index].min() > 0.4:
-            plate = index >= len(faces) - 2
-            near = float(depths[index].mean()) - (1.5 if plate else 0.0)  # a plate lies on the bumper, never under it
-            shade = 1.0 if plate else _shade(corners[index], sun)
-            quads.append(Quad(face.texture, face.uv, pixels[index], near + (0.05 * (index == len(faces) - 2)), shade))
-    return quads
+def _project(camera: Camera, faces: list[vehicles.Face], turn: Array, middle: Array) -> Quads:
+    """The faces as the camera sees them. The last two are the plate's holder and the plate."""
+    corners = np.stack([face.corners for face in faces]) @ turn.T + middle
+    pixels, depths = camera.view.project(corners.reshape(-1, 3))
+    pixels, depths = pixels.reshape(-1, 4, 2), depths.reshape(-1, 4)
+    distance = depths.mean(axis=1) - np.array([0.0] * (len(faces) - 2) + [1.5, 1.55])  # a plate is never hidden
+    shade = _shade(corners, np.array(camera.light.sun)) * float(np.mean(camera.light.ground))
+    shade[-2:] = float(np.mean(camera.light.ground)) ** 0.75  # plates throw light back
+    ahead = np.flatnonzero(depths.min(axis=1) > 0.4)
+    uv = np.stack([face.uv for face in faces])
+    textures = [faces[index].texture for index in ahead]
+    return Quads(textures, uv[ahead], pixels[ahead], distance[ahead], shade[ahead])
 
 
-def _shade(corners: Array, sun: Array) -> float:
-    normal = np.cross(corners[2] - corners[0], corners[3] - corners[1])
-    normal /= max(float(np.linalg.norm(normal)), 1e-9)
-    return 0.74 + 0.34 * max(0.0, -float(normal @ sun) if normal @ sun < 0 else float(normal @ sun))
+def _shade(corners: Array, sun: Array) -> Array:
+    """How brightly the sun lights each face (N, 4, 3): Lambert's law over a floor of sky light."""
+    first, second = corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]
+    normal = np.cross(second, first)
+    length = np.linalg.norm(normal, axis=1) * np.linalg.norm(sun)
+    return np.asarray(0.74 + 0.36 * np.clip(normal @ sun / np.maximum(length, 1e-9), 0, 1))
 
 
-def _paint_supersampled(picture: Picture, quads: list[Quad], light: Light) -> None:
+def _paint_supersampled(picture: Picture, quads: Quads) -> None:
     """Paints on a doubled copy of the region and shrinks it back, which smooths all edges."""
-    every = np.concatenate([quad.xy for quad in quads])
+    every = quads.xy.reshape(-1, 2)
     low = np.maximum(np.floor(every.min(axis=0)).astype(int) - 2, 0)
     high = np.minimum(np.ceil(every.max(axis=0)).astype(int) + 3, (picture.shape[1], picture.shape[0]))
     if (high - low < 2).any():
@@ -255,10 +258,7 @@ def _paint_supersampled(picture: Picture, quads: list[Quad], light: Light) -> No
     doubled = (size[0] * _SUPERSAMPLE, size[1] * _SUPERSAMPLE)
     canvas = cv2.resize(region, doubled, interpolation=cv2.INTER_LINEAR)
     mask = np.zeros(canvas.shape[:2], np.uint8)
-    gain = float(np.mean(light.ground))
-    paint(canvas, mask, [
-        Quad(quad.texture, quad.uv, (quad.xy - low) * _SUPERSAMPLE, quad.distance, quad.shade * gain) for quad in quads
-    ])  # fmt: skip
+    paint(canvas, mask, replace(quads, xy=(quads.xy - low) * _SUPERSAMPLE))
     small = cv2.resize(canvas, size, interpolation=cv2.INTER_AREA)
     covered = cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
     cv2.copyTo(cv2.GaussianBlur(small, (3, 3), 0.55), covered, region)
@@ -313,22 +313,22 @@ _HOUSES = ((-21.0, 44.0, 11.0, 9.0, 7.0), (9.0, 38.0, 9.0, 12.0, 6.5), (-12.5, 7
 CAMERAS = (
     Camera(
         "gate_north", Pinhole(1280, 720, 1900, 3.2, 9.6, 1.5), Place(houses=_HOUSES, posts=((5.9, 30.0), (-5.9, 46.0))),
-        DAY, 10.0, "agent", fragmented=True,
+        DAY, 10.0, Generation.AGENT_MS, fragmented=True,
     ),
     Camera(
         "gate_south", Pinhole(1280, 720, 1950, 3.4, 10.0, -2.0, 0.4),
         Place(houses=((8.0, 30.0, 12.0, 10.0, 6.0), (-24.0, 52.0, 14.0, 9.0, 8.0)), posts=((-5.9, 27.0),), fence_x=-5.6),
-        OVERCAST, 12.0, "old-agent",
+        OVERCAST, 12.0, Generation.AGENT,
     ),
     Camera(
         "yard_west", Pinhole(1280, 720, 1800, 3.0, 9.6, 0.0),
         Place(slabs=True, centre_line=False, pavement=0.0, houses=((-16.0, 30.0, 11.0, 14.0, 5.0), (6.5, 26.0, 12.0, 9.0, 6.0)),
               posts=((5.0, 21.0),), fence_x=5.2),
-        DUSK, 4.0, "agent", fragmented=True,
+        DUSK, 4.0, Generation.AGENT_MS, fragmented=True,
     ),
     Camera(
         "ring_road", Pinhole(1280, 720, 1850, 3.6, 10.4, 0.8, -0.3), Place(pavement=0.0, posts=((6.0, 34.0),), fence_x=6.2),
-        DAY, 15.0, "machinery", codec="hevc", calibrated=False, jitter_ms=12,
+        DAY, 15.0, Generation.MACHINERY, codec="hevc", calibrated=False, jitter_ms=12,
     ),
 )  # fmt: skip
 
@@ -372,8 +372,8 @@ _TIMETABLE: dict[str, tuple[tuple[float, float, tuple[Trip, ...]], ...]] = {
         (51_320.9, 5.0, (Trip(0, _RECEDE, 6.5, 3.0, "hatchback", "white", -0.08),)),
     ),
     "ring_road": (
-        (1803.818_812, 4.0, (Trip(-1, _APPROACH, 30.0, 7.5, "sedan", "grey"), Trip(1, _RECEDE, 6.5, 6.0, "van", "white"))),
-        (2745.002_705, 3.5, (Trip(-1, _APPROACH, 27.0, 7.0, "suv", "blue"),)),
+        (1803.818, 4.0, (Trip(-1, _APPROACH, 30.0, 7.5, "sedan", "grey"), Trip(1, _RECEDE, 6.5, 6.0, "van", "white"))),
+        (2745.002, 3.5, (Trip(-1, _APPROACH, 27.0, 7.0, "suv", "blue"),)),
     ),
 }
 
@@ -410,7 +410,7 @@ def _camera_day(camera: Camera, rng: np.random.Generator) -> list[Recording]:
 def _start_ms(camera: Camera, after_s: float) -> int:
     """An old agent's file names know whole seconds only, so its recordings start there."""
     start_ms = MORNING_MS + round(after_s * 1000)
-    return start_ms - start_ms % 1000 if camera.naming == "old-agent" else start_ms
+    return start_ms - start_ms % 1000 if camera.naming is Generation.AGENT else start_ms
 
 
 def _vehicle(trip: Trip, start_ms: int, rng: np.random.Generator) -> Vehicle:

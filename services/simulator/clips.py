@@ -1,0 +1,180 @@
+"""Recordings as files: encodes what `scene` paints, named as Kerberos names it, with the truth and the cameras beside.
+
+Out, in one folder: ``<directory>/<name>.mp4`` for each recording, ``truth.json``, ``cameras.yaml``.
+Names come in three generations (see `services.contracts.kerberos`); the newest agent also writes fragmented MP4.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from fractions import Fraction
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import msgspec
+import yaml
+
+from services.contracts.kerberos import Generation
+from services.simulator import scene
+from services.simulator.raster import Picture
+from services.simulator.scene import PLAN_SIZE_M, Camera, PassageTruth, Recording
+
+DIRECTORY = "demo"
+"""Directory of the keys, as the Vault account sets it."""
+_TICKS = Fraction(1, 1000)
+_FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+
+
+class ClipTruth(msgspec.Struct, frozen=True):
+    """What is true about one recording, as it stands in truth.json."""
+
+    key: str
+    camera: str
+    start_ms: int
+    duration_ms: int
+    frame_ms: tuple[int, ...]
+    width: int
+    height: int
+    calibrated: bool
+    passages: tuple[PassageTruth, ...]
+
+
+class Truth(msgspec.Struct, frozen=True):
+    """truth.json: everything that a perfect system finds in the clips."""
+
+    seed: int
+    recordings: tuple[ClipTruth, ...]
+
+
+def file_name(recording: Recording) -> str:
+    """The name that this camera's agent gives the recording."""
+    seconds, milliseconds = divmod(recording.start_ms, 1000)
+    changes, token = 400 + recording.seed % 9000, recording.seed % 1000
+    name = recording.camera.name
+    match recording.camera.naming:
+        case Generation.AGENT_MS:
+            fraction, region, last = _counted(milliseconds), "402-263-405-280", recording.duration_ms
+        case Generation.AGENT:
+            fraction, region, last = "6-967003", "200-200-400-400", 769
+        case _:
+            fraction, region, last = _counted(milliseconds * 1000), "264-126-688-466", token
+    return f"{seconds}_{fraction}_{name}_{region}_{changes}_{last}.mp4"
+
+
+def _counted(value: int) -> str:
+    return f"{len(str(value))}-{value}"
+
+
+def key_of(recording: Recording) -> str:
+    return f"{DIRECTORY}/{file_name(recording)}"
+
+
+def truth_of(recordings: Sequence[Recording], seed: int) -> Truth:
+    """The truth about ``recordings``, which are in order of camera and time."""
+    earlier = [None, *recordings[:-1]]
+    return Truth(seed, tuple(_clip_truth(*pair) for pair in zip(recordings, earlier, strict=True)))
+
+
+def _clip_truth(recording: Recording, before: Recording | None) -> ClipTruth:
+    camera = recording.camera
+    return ClipTruth(
+        key=key_of(recording),
+        camera=camera_id(camera),
+        start_ms=recording.start_ms,
+        duration_ms=recording.duration_ms,
+        frame_ms=recording.frame_ms,
+        width=camera.view.width,
+        height=camera.view.height,
+        calibrated=camera.calibrated,
+        passages=scene.truth(recording, before),
+    )
+
+
+def camera_id(camera: Camera) -> str:
+    """The camera as messages name it."""
+    return f"{DIRECTORY}/{camera.name}"
+
+
+def camera_file(cameras: Iterable[Camera]) -> str:
+    """The aggregator's camera file (YAML): point pairs of every calibrated camera, plan in metres."""
+    plan = {"width": PLAN_SIZE_M[0], "height": PLAN_SIZE_M[1], "metres_per_unit": 1.0}
+    known = {
+        camera_id(camera): {"pairs": [[list(pixel), list(point)] for pixel, point in camera.pairs()], "plan": plan}
+        for camera in cameras
+        if camera.calibrated
+    }
+    return yaml.safe_dump({"cameras": known}, sort_keys=False, default_flow_style=None)
+
+
+def encode(recording: Recording, path: Path) -> None:
+    """Paints and encodes one recording; a finished file appears under ``path`` at once or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    camera = recording.camera
+    options = _FRAGMENTS if camera.fragmented else {"movflags": "faststart"}
+    with av.open(str(part), "w", format="mp4", options=options) as container:
+        stream = _video_stream(container, camera)
+        for pts, picture in zip(recording.frame_ms, scene.frames(recording), strict=True):
+            container.mux(stream.encode(_frame(picture, pts)))
+        container.mux(stream.encode(None))
+    part.replace(path)
+
+
+def _video_stream(container: Any, camera: Camera) -> Any:
+    codec, fast = ("libx265", "ultrafast") if camera.codec == "hevc" else ("libx264", "veryfast")
+    options = {"preset": fast, "crf": "22", "g": str(max(2, round(camera.fps * 2)))}
+    if camera.codec == "hevc":
+        options["x265-params"] = "log-level=error"
+    stream = container.add_stream(codec, rate=Fraction(camera.fps).limit_denominator(1000), options=options)
+    stream.width, stream.height, stream.pix_fmt = camera.view.width, camera.view.height, "yuv420p"
+    stream.codec_context.time_base = _TICKS
+    stream.codec_context.thread_count = 1
+    return stream
+
+
+def _frame(picture: Picture, pts_ms: int) -> av.VideoFrame:
+    frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+    frame.pts, frame.time_base = pts_ms, _TICKS
+    return frame
+
+
+def render(
+    recordings: Sequence[Recording],
+    out: Path,
+    seed: int,
+    workers: int = 2,
+    done: Callable[[str], None] = lambda key: None,
+) -> Truth:
+    """Renders all recordings below ``out``, one process for each camera, and writes truth and camera file beside.
+
+    ``done`` is called with the key of each finished recording, in the calling thread.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    truth = truth_of(recordings, seed)
+    by_camera = [list(group) for _, group in groupby(recordings, key=lambda one: one.camera.name)]
+    # Spawned, never forked: the caller may have threads. The largest camera first, so that none waits for it at the end.
+    by_camera.sort(key=lambda group: -sum(len(one.frame_ms) for one in group))
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        for finished in as_completed([pool.submit(_render_camera, group, out) for group in by_camera]):
+            for key in finished.result():
+                done(key)
+    (out / "truth.json").write_bytes(msgspec.json.format(msgspec.json.encode(truth), indent=1))
+    (out / "cameras.yaml").write_text(camera_file({one.camera.name: one.camera for one in recordings}.values()))
+    return truth
+
+
+def _render_camera(recordings: list[Recording], out: Path) -> list[str]:
+    cv2.setNumThreads(1)
+    for recording in recordings:
+        encode(recording, out / key_of(recording))
+    return [key_of(recording) for recording in recordings]
+
+
+def load_truth(path: Path) -> Truth:
+    """truth.json read back."""
+    return msgspec.json.decode(path.read_bytes(), type=Truth)
