@@ -32,6 +32,8 @@ def decode(data: bytes | None, kind: type[M]) -> M:
         raise BadMessage(f"{kind.__name__}: {error}") from error
     except msgspec.DecodeError as error:
         raise BadMessage(f"{kind.__name__}: not valid JSON: {error}") from error
+    except RecursionError as error:
+        raise BadMessage(f"{kind.__name__}: nested too deeply") from error
     except UnicodeDecodeError as error:
         raise BadMessage(f"{kind.__name__}: not valid UTF-8: {error.reason}") from error
     if message.schema > SCHEMA:

@@ -24,7 +24,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError
 
-from services.runtime.errors import SettingsError
+from services.runtime.errors import Stop
 from services.runtime.transfer import PIECE, Obstacle, Saved, WayFailed, reject_too_large, save, within
 
 if TYPE_CHECKING:
@@ -50,19 +50,19 @@ class BucketSource(BaseModel):
 
 
 def load_sources(path: Path) -> dict[str, BucketSource]:
-    """Reads a source map. SettingsError names the file, the source and the field, never a value."""
+    """Reads a source map. Stop names the file, the source and the field, never a value."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         return TypeAdapter(dict[str, BucketSource]).validate_python(content)
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot read the source map: {error}") from error
+        raise Stop(f"{path}: cannot read the source map: {error}") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" in line {mark.line + 1}" if mark else ""
-        raise SettingsError(f"{path}: not valid YAML or JSON{line}") from None
+        raise Stop(f"{path}: not valid YAML or JSON{line}") from None
     except ValidationError as error:
         places = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise SettingsError(f"{path}: {places}") from None
+        raise Stop(f"{path}: {places}") from None
 
 
 class Buckets:

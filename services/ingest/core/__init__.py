@@ -1,0 +1,1 @@
+"""Ingest without IO or clock: what a container is, which recordings were announced already."""
