@@ -210,9 +210,7 @@ class VaultSettings(Settings):
     access_key: SecretStr | None = Field(
         default=None,
         description="Access key of the Vault account.",
-        validation_alias=AliasChoices(
-            "STORAGE_ACCESS_KEY", "VAULT_ACCESS_KEY", "KERBEROS_STORAGE_ACCESS_KEY"
-        ),
+        validation_alias=AliasChoices("STORAGE_ACCESS_KEY", "VAULT_ACCESS_KEY", "KERBEROS_STORAGE_ACCESS_KEY"),
     )
     secret_key: SecretStr | None = Field(
         default=None,
@@ -227,9 +225,7 @@ class VaultSettings(Settings):
         "may point to, besides Vault's own.",
     )
     connect_timeout_s: Seconds = Field(default=10.0, description="Seconds to wait for a connection to Vault.")
-    read_timeout_s: Seconds = Field(
-        default=30.0, description="Seconds to wait for the next bytes of a recording."
-    )
+    read_timeout_s: Seconds = Field(default=30.0, description="Seconds to wait for the next bytes of a recording.")
     decryption_keys: Secrets = Field(
         default=(),
         description="Symmetric keys of agents that encrypt their recordings, comma-separated; each is tried.",
@@ -255,9 +251,7 @@ class StoreSettings(Settings):
         min_length=1,
         description="A folder that the services share, or s3://bucket/prefix.",
     )
-    endpoint: HttpUrl | None = Field(
-        default=None, description="Address of the S3 server; not set: AWS itself."
-    )
+    endpoint: HttpUrl | None = Field(default=None, description="Address of the S3 server; not set: AWS itself.")
     region: str = Field(default="us-east-1", description="Region of the bucket.")
     access_key: SecretStr | None = Field(
         default=None, description="S3 access key; not set: whatever boto3 finds by itself (AWS_*, a role)."
@@ -318,9 +312,7 @@ class ObservabilitySettings(Settings):
         default="0.0.0.0",  # noqa: S104 - Prometheus and the orchestrator ask from outside
         description="Interface on which /metrics, /healthz and /readyz answer.",
     )
-    http_port: Port = Field(
-        default=8080, description="Port of /metrics, /healthz and /readyz; 0 takes any free one."
-    )
+    http_port: Port = Field(default=8080, description="Port of /metrics, /healthz and /readyz; 0 takes any free one.")
     log_level: Level = Field(
         default="INFO", description="DEBUG, INFO, WARNING or ERROR. Plates are logged at DEBUG only."
     )
@@ -337,6 +329,12 @@ class ServiceSettings(Settings):
     """
 
     observability: ObservabilitySettings = ObservabilitySettings()
+
+
+class StreamSettings(ServiceSettings):
+    """Base of the settings of a service that consumes from Kafka."""
+
+    kafka: KafkaSettings
 
 
 def folder(url: str) -> Path | None:
