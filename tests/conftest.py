@@ -25,10 +25,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if session.config.option.collectonly:
         return
     needed = {name for item in session.items for name in getattr(item, "fixturenames", ())}
-    if "own_kafka" in needed or ("kafka" in needed and not os.environ.get("PLATEFLOW_TEST_KAFKA")):
-        kafka_support.jars()
-    if "s3" in needed:
-        s3_support.versitygw()
+    try:
+        if "own_kafka" in needed or ("kafka" in needed and not os.environ.get("PLATEFLOW_TEST_KAFKA")):
+            kafka_support.jars()
+        if "s3" in needed:
+            s3_support.versitygw()
+    except Exception as error:
+        pytest.exit(f"the tests' servers could not be set up (the first time needs the network): {error}", 1)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

