@@ -104,15 +104,8 @@ class Stored(NamedTuple):
 def checked(path: str) -> str:
     """``path`` itself. Raises BadPath unless it is relative, of plain segments, and stays inside a store."""
     segments = path.split("/")
-    plain = all(
-        segment and segment not in (".", "..") and len(segment.encode()) <= 255 for segment in segments
-    )
-    if (
-        not plain
-        or segments[0] == INCOMING
-        or any(ord(c) < 32 or c == "\\" for c in path)
-        or len(path) > 1000
-    ):
+    plain = all(segment and segment not in (".", "..") and len(segment.encode()) <= 255 for segment in segments)
+    if not plain or segments[0] == INCOMING or any(ord(c) < 32 or c == "\\" for c in path) or len(path) > 1000:
         raise BadPath(path)
     return path
 

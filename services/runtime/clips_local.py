@@ -125,9 +125,7 @@ class LocalStore:
         where = f"the store in {self.root}"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return StoreFull(f"{where} has no room left: free some, or lower its max_bytes")
-        return StoreUnavailable(
-            f"{where} cannot be used: {error.strerror or error}. Check the folder and its rights."
-        )
+        return StoreUnavailable(f"{where} cannot be used: {error.strerror or error}. Check the folder and its rights.")
 
 
 def _rename(temporary: Path, target: Path) -> None:

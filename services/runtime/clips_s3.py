@@ -60,9 +60,7 @@ class S3Store:
         key = self._key(path)
         with TemporaryDirectory(prefix="plateflow-") as directory:
             file = Path(directory) / path.rpartition("/")[2]
-            self._ask(
-                path, lambda: self._client.download_file(self._bucket, key, str(file), Config=ONE_THREAD)
-            )
+            self._ask(path, lambda: self._client.download_file(self._bucket, key, str(file), Config=ONE_THREAD))
             yield file
 
     def exists(self, path: str) -> bool:
@@ -74,9 +72,7 @@ class S3Store:
 
     def size(self, path: str) -> int:
         key = self._key(path)
-        return self._ask(path, lambda: self._client.head_object(Bucket=self._bucket, Key=key))[
-            "ContentLength"
-        ]
+        return self._ask(path, lambda: self._client.head_object(Bucket=self._bucket, Key=key))["ContentLength"]
 
     def delete(self, path: str) -> None:
         key = self._key(path)
@@ -106,9 +102,7 @@ class S3Store:
         return self._prefix + checked(path)
 
     def _stored(self) -> Iterator[Stored]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=self._prefix
-        )
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix)
         for page in pages:
             for one in page.get("Contents", ()):
                 path = one["Key"].removeprefix(self._prefix)
@@ -124,9 +118,7 @@ class S3Store:
             cause = error.__context__
             if isinstance(cause, ClientError):
                 raise self._objection(path, cause) from error
-            raise StoreUnavailable(
-                f"bucket {self._bucket} does not answer ({type(error).__name__})"
-            ) from error
+            raise StoreUnavailable(f"bucket {self._bucket} does not answer ({type(error).__name__})") from error
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise StoreFull("no room for a temporary file: free some, or set TMPDIR") from error
@@ -141,9 +133,7 @@ class S3Store:
         if code in FULL:
             return StoreFull(f"bucket {self._bucket} has no room left: raise its quota, or lower max_bytes")
         if code in REFUSED:
-            return StoreUnavailable(
-                f"bucket {self._bucket} refuses our keys ({code}): check them and their rights"
-            )
+            return StoreUnavailable(f"bucket {self._bucket} refuses our keys ({code}): check them and their rights")
         return StoreUnavailable(f"bucket {self._bucket} answers {code or 'with an error'}")
 
     def _no_bucket(self) -> str:

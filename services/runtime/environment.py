@@ -60,14 +60,21 @@ class Variable:
         return self.name + (f" (or {', '.join(self.aliases)})" if self.aliases else "")
 
 
-def variables(kind: type[Settings], default: Settings | None = None) -> Iterator[Variable]:
-    """Every variable that ``kind`` and its groups read, in order of definition."""
+def groups(kind: type[Settings], default: Settings | None = None) -> Iterator[tuple[type[Settings], list[Variable]]]:
+    """``kind`` and the groups in it, each with the variables of its own fields, in order of definition."""
+    own: list[Variable] = []
+    yield kind, own
     for name, field in kind.model_fields.items():
         group = _group(field)
         if group is not None:
-            yield from variables(group, _group_default(field))
+            yield from groups(group, _group_default(field))
         else:
-            yield _variable(kind, name, field, default)
+            own.append(_variable(kind, name, field, default))
+
+
+def variables(kind: type[Settings]) -> Iterator[Variable]:
+    """Every variable that ``kind`` and its groups read."""
+    return (variable for _, own in list(groups(kind)) for variable in own)
 
 
 def _group(field: FieldInfo) -> type[Settings] | None:
@@ -86,9 +93,7 @@ def _variable(kind: type[Settings], name: str, field: FieldInfo, default: Settin
     if not any(choice.startswith(OURS) for choice in names):
         names.insert(0, kind.env_prefix + name.upper())
     secret = "SecretStr" in repr(field.annotation)
-    return Variable(
-        names[0], tuple(names[1:]), field.description or "", _default_text(name, field, default), secret
-    )
+    return Variable(names[0], tuple(names[1:]), field.description or "", _default_text(name, field, default), secret)
 
 
 def _default_text(name: str, field: FieldInfo, default: Settings | None) -> str | None:
@@ -137,9 +142,7 @@ def unknown(kind: type[Settings], env: Mapping[str, str]) -> list[str]:
 def _nearest(name: str, known: set[str]) -> str | None:
     """The known name most like ``name``; None where their first words differ: it is another service's."""
     group = name.split("_")[1]
-    same_group = sorted(
-        one for one in known if difflib.SequenceMatcher(None, one.split("_")[1], group).ratio() >= 0.8
-    )
+    same_group = sorted(one for one in known if difflib.SequenceMatcher(None, one.split("_")[1], group).ratio() >= 0.8)
     matches = difflib.get_close_matches(name, same_group, n=1, cutoff=0.8)
     return matches[0] if matches else None
 
@@ -182,9 +185,13 @@ def _problem(variable: Variable, details: ErrorDetails, env: Mapping[str, str]) 
     if details["type"] == "missing" or what == "missing":
         return f"{variable}: missing. {variable.description}"
     used = next((name for name in variable.names if env.get(name, "").strip()), variable.name)
-    got = "" if variable.secret or used not in env else f", but is {mask_text(env[used].strip())!r}"
     also = "" if used == variable.name else f" (also {variable.name})"
-    return f"{used}{also}: {_plain(what)}{got}. {variable.description}"
+    return f"{used}{also}: {_plain(what)}{_shown(variable, env.get(used, '').strip())}. {variable.description}"
+
+
+def _shown(variable: Variable, value: str) -> str:
+    """The wrong value, unless it is a secret or an address that holds a password."""
+    return "" if variable.secret or not value or "@" in value else f", but is {mask_text(value)!r}"
 
 
 def _plain(message: str) -> str:

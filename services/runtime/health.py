@@ -36,9 +36,7 @@ REQUEST_TIMEOUT_S = 10.0
 class Health:
     """What is known of this process. Any thread may note something; the HTTP threads read."""
 
-    def __init__(
-        self, stalled_after_s: float = STALLED_AFTER_S, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, stalled_after_s: float = STALLED_AFTER_S, clock: Callable[[], float] = time.monotonic) -> None:
         self._stalled_after_s = stalled_after_s
         self._clock = clock
         self._beat_s = clock()

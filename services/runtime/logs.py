@@ -78,9 +78,7 @@ class ConsoleLines(logging.Formatter):
         fields = "".join(f"  {name}={value}" for name, value in _fields(record).items())
         trace = _trace(self, record)
         level = self._painted(f"{record.levelname:<7}", COLOURS.get(record.levelname, ""))
-        return f"{time} {level} {self._service:<10} {_message(record)}{fields}" + (
-            f"\n{trace}" if trace else ""
-        )
+        return f"{time} {level} {self._service:<10} {_message(record)}{fields}" + (f"\n{trace}" if trace else "")
 
     def _painted(self, text: str, code: str) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if self._colour and code else text

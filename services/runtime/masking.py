@@ -34,11 +34,11 @@ _VALUE = (
 )
 _SECRET_NAME = re.compile(_NAME, re.IGNORECASE)
 _PAIR = re.compile(
-    rb"(" + _NAME + rb"[\w.-]{0,64}\\*[\"']?\s*[:=]\s*(?:u(?=[\"']))?)(" + _VALUE + rb")",
+    rb"(" + _NAME + rb"[\w.-]{0,64}+\\*+[\"']?\s*[:=]\s*(?:u(?=[\"']))?)(" + _VALUE + rb")",
     re.IGNORECASE | re.DOTALL,
 )
-_URL_QUERY = re.compile(rb"(:\\?/\\?/(?:(?!:\\?/\\?/)[^\s\"'<>?]){1,4096}\?)[^\s\"'<>]+")
-_URL_PASSWORD = re.compile(rb"(:\\?/\\?/[^\s\"'<>?/@:]{0,256}:)[^\s\"'<>/@]{1,1024}@")
+_URL_QUERY = re.compile(rb"(:\\?/\\?/(?:(?!:\\?/\\?/)[^\s\"'<>?]){1,4096}+\?)[^\s\"'<>]+")
+_URL_PASSWORD = re.compile(rb"(:\\?/\\?/[^\s\"'<>?/@:]{0,256}+:)(?:[^\s\"'@]{1,256}+@)+")
 _OPENING = re.compile(rb"\\*[\"']")
 
 
@@ -87,8 +87,8 @@ def _member(name: str, value: Any) -> Any:
 
 
 def _by_pattern(data: bytes) -> bytes:
-    without_urls = _URL_PASSWORD.sub(rb"\1***@", _URL_QUERY.sub(rb"\1***", data))
-    return _PAIR.sub(_masked_pair, without_urls)
+    without_passwords = _URL_PASSWORD.sub(rb"\1***@", data)
+    return _PAIR.sub(_masked_pair, _URL_QUERY.sub(rb"\1***", without_passwords))
 
 
 def _masked_pair(match: re.Match[bytes]) -> bytes:

@@ -56,9 +56,7 @@ RECORDS = _counter(
     "service",
     "outcome",
 )
-TRANSACTIONS = _counter(
-    "transactions", "Kafka transactions by outcome: committed, aborted.", "service", "outcome"
-)
+TRANSACTIONS = _counter("transactions", "Kafka transactions by outcome: committed, aborted.", "service", "outcome")
 TRANSACTION_SECONDS = _histogram(
     "transaction_seconds", "From the beginning of a transaction to its commit.", QUICK_BUCKETS, "service"
 )
@@ -83,9 +81,7 @@ REPLAYED_RECORDS = _counter(
     "Records read again after an assignment only to restore state; nothing published.",
     "service",
 )
-STORE_REMOVED = _counter(
-    "store_removed_files", "Files removed by a sweep, by store: clips, objects.", "store"
-)
+STORE_REMOVED = _counter("store_removed_files", "Files removed by a sweep, by store: clips, objects.", "store")
 STORE_BYTES = _gauge("store_bytes", "Bytes in a store after its last sweep.", "store")
 
 # ---- ingest ------------------------------------------------------------------------------------------------
@@ -121,7 +117,7 @@ DETECTIONS = _counter("inference_detections", "Plate boxes found.")
 TRACKS = _counter("inference_tracks", "Tracks published.")
 READINGS = _counter(
     "inference_readings",
-    "Consolidated readings by outcome: decided, partial (holds undecided characters), empty.",
+    "Consolidated readings by outcome: decided, partial (has undecided characters), dropped.",
     "outcome",
 )
 BATCH_SIZE = _histogram(
@@ -137,9 +133,7 @@ SUPPRESSED = _counter(
     "Observations not published, by reason: near (in time), stationary.",
     "reason",
 )
-PASSAGES = _counter(
-    "aggregator_passages", "Passages published, by kind: new, continued (prolongs another).", "kind"
-)
+PASSAGES = _counter("aggregator_passages", "Passages published, by kind: new, continued (prolongs another).", "kind")
 LEDGER_DROPS = _counter(
     "aggregator_ledger_drops",
     "Track messages dropped, because another run of their recording counts already.",
@@ -147,12 +141,8 @@ LEDGER_DROPS = _counter(
 OFF_PLAN = _counter(
     "aggregator_off_plan_sightings", "Sightings beyond the horizon or off the plan: counted, not drawn."
 )
-FLUSH_SECONDS = _histogram(
-    "aggregator_flush_seconds", "One flush: dirty files and checkpoint.", QUICK_BUCKETS
-)
-FILES_WRITTEN = _counter(
-    "aggregator_written_files", "Files written, by kind: heatmap, sightings, checkpoint.", "kind"
-)
+FLUSH_SECONDS = _histogram("aggregator_flush_seconds", "One flush: dirty files and checkpoint.", QUICK_BUCKETS)
+FILES_WRITTEN = _counter("aggregator_written_files", "Files written, by kind: heatmap, sightings, checkpoint.", "kind")
 OPEN_CAMERAS = _gauge("aggregator_open_cameras", "Cameras with state in memory.")
 CAMERA_RELOADS = _counter(
     "aggregator_camera_reloads",
