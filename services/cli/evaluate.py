@@ -120,8 +120,7 @@ def _measure_one(frame: Frame, plates: list[TruePlate], detector: Detector, read
     boxes: list[Box] = [(one.x, one.y, one.w, one.h) for one in detections]
     texts = read(frame, [plate.box for plate in plates] + boxes)
     found = [
-        Found(box, one.score, text)
-        for box, one, text in zip(boxes, detections, texts[len(plates) :], strict=True)
+        Found(box, one.score, text) for box, one, text in zip(boxes, detections, texts[len(plates) :], strict=True)
     ]
     return PictureResult(plates, texts[: len(plates)], found)
 

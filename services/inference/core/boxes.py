@@ -58,9 +58,7 @@ class Letterbox:
         """The longest side becomes `size`; input sides are rounded up to `stride`: 16:9 -> 640 x 384."""
         scale = size / max(width, height)
         scaled_width, scaled_height = max(1, round(width * scale)), max(1, round(height * scale))
-        return cls(
-            width, height, scaled_width, scaled_height, _up(scaled_width, stride), _up(scaled_height, stride)
-        )
+        return cls(width, height, scaled_width, scaled_height, _up(scaled_width, stride), _up(scaled_height, stride))
 
     @property
     def scales(self) -> tuple[float, float]:
@@ -74,9 +72,7 @@ class Letterbox:
     def into_frame(self, boxes: Floats) -> NDArray[np.float64]:
         """Corners in pixels of the input (n, 4) to pixels of the frame, clipped to it."""
         corners = np.asarray(boxes, dtype=np.float64) / np.array(self.scales * 2)
-        inside: NDArray[np.float64] = np.clip(
-            corners, 0.0, np.array([self.width, self.height] * 2, dtype=np.float64)
-        )
+        inside: NDArray[np.float64] = np.clip(corners, 0.0, np.array([self.width, self.height] * 2, dtype=np.float64))
         return inside
 
 

@@ -109,9 +109,7 @@ def match(plates: Sequence[Box], found: Sequence[Found], iou: float = IOU) -> li
     matched: list[int | None] = [None] * len(plates)
     overlap = overlaps(_corners(plates), _corners([one.box for one in found]))
     for index in sorted(range(len(found)), key=lambda i: -found[i].score):
-        free = [
-            plate for plate in range(len(plates)) if matched[plate] is None and overlap[plate, index] >= iou
-        ]
+        free = [plate for plate in range(len(plates)) if matched[plate] is None and overlap[plate, index] >= iou]
         if free:
             matched[max(free, key=lambda plate: float(overlap[plate, index]))] = index
     return matched

@@ -88,10 +88,7 @@ class LetterboxDetector:
         shift = classes[:, None] * np.float32(4 * max(letterbox.input_width, letterbox.input_height))
         kept = suppress(corners + shift, scores, self._iou)
         boxes = letterbox.into_frame(corners[kept])
-        return [
-            self._detection(box, float(scores[k]), int(classes[k]))
-            for box, k in zip(boxes, kept, strict=True)
-        ]
+        return [self._detection(box, float(scores[k]), int(classes[k])) for box, k in zip(boxes, kept, strict=True)]
 
     def _detection(self, corners: NDArray[np.float64], score: float, label: int) -> Detection:
         x1, y1, x2, y2 = (round(float(value), 2) for value in corners)
@@ -112,9 +109,7 @@ class OnnxDetector(LetterboxDetector):
         super().__init__(confidence, iou, input_size)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        self._session = onnxruntime.InferenceSession(
-            checked(weights), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = onnxruntime.InferenceSession(checked(weights), options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
         names = self._session.get_modelmeta().custom_metadata_map.get("names")
         if names:
@@ -147,13 +142,9 @@ def _check_card(weights: Path, content: bytes) -> None:
     try:
         expected = json.loads(card.read_bytes())["sha256"][weights.name]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Stop(
-            f"the model card {card} names no SHA-256 for {weights.name}; install plateflow again"
-        ) from error
+        raise Stop(f"the model card {card} names no SHA-256 for {weights.name}; install plateflow again") from error
     if hashlib.sha256(content).hexdigest() != expected:
-        raise Stop(
-            f"{weights} is not the file its model card describes (SHA-256 differs); install plateflow again"
-        )
+        raise Stop(f"{weights} is not the file its model card describes (SHA-256 differs); install plateflow again")
 
 
 def _letterbox_of(frame: Frame, size: int) -> Letterbox:

@@ -100,9 +100,7 @@ def write_data_file(path: Path, root: Path, train: list[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the plate detector; stopped, it resumes.")
-    parser.add_argument(
-        "--shared", type=Path, required=True, help="folder with plates/det and plates/weights"
-    )
+    parser.add_argument("--shared", type=Path, required=True, help="folder with plates/det and plates/weights")
     parser.add_argument("--out", type=Path, required=True, help="checkpoints, logs and data copies")
     parser.add_argument("--minutes", type=float, default=95.0, help="wall time for all phases together")
     parser.add_argument("--threads", type=int, default=1)

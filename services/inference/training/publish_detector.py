@@ -60,7 +60,7 @@ def export(checkpoint: Path, work: Path) -> None:
     from ultralytics import YOLO
 
     model = YOLO(str(checkpoint)).model
-    model.args = {"task": "detect", "imgsz": INPUT_SIZE}
+    model.args, model.pt_path = {"task": "detect", "imgsz": INPUT_SIZE}, "detector.pt"
     shipped = {
         "model": model.half(),
         "ema": None,
@@ -72,11 +72,27 @@ def export(checkpoint: Path, work: Path) -> None:
         format="onnx", opset=17, dynamic=True, simplify=True, imgsz=INPUT_SIZE, device="cpu"
     )
     network = onnx.load(exported)
+    store_halved(network)
     del network.metadata_props[:]
     for key, value in METADATA.items():
         network.metadata_props.add(key=key, value=value)
     network.doc_string = ""
     onnx.save(network, work / "detector.onnx")
+
+
+def store_halved(network: Any, least: int = 256) -> None:
+    """Stores large weights in half precision, half the file; ONNX Runtime widens them when it loads it."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = network.graph
+    for tensor in list(graph.initializer):
+        values = numpy_helper.to_array(tensor)
+        if values.dtype == np.float32 and values.size >= least:
+            halved = f"{tensor.name}.half"
+            widen = helper.make_node("Cast", [halved], [tensor.name], to=TensorProto.FLOAT)
+            graph.initializer.remove(tensor)
+            graph.initializer.append(numpy_helper.from_array(values.astype(np.float16), halved))
+            graph.node.insert(0, widen)
 
 
 def describe(work: Path, out: Path, phases: list[str], shared: Path) -> dict[str, Any]:
@@ -140,44 +156,34 @@ def as_markdown(card: dict[str, Any]) -> str:
     )
     hashes = "\n".join(f"- `{name}`: `{digest}`" for name, digest in card["sha256"].items())
     figures = "\n".join(_figure_rows(card["validation"]))
-    return f"""# Plate detector
-
-            {card["architecture"]}. Finds number plates of any country in a frame; gives boxes and scores,
-            reads nothing. `detector.onnx` runs on ONNX Runtime (opset 17, dynamic batch and size),
-            `detector.pt` (half precision) on torch. Licence: {card["license"]}, since it was fine-tuned with
-            ultralytics from {card["start_weights"]}.
-
-            {hashes}
-
-            ## Training
-
-            `{card["command"]}`
-
-            788 labelled photos with 926 plates (web pictures of mixed countries, CC0; Romanian dashcam by day
-            and night, MIT; photos of Russian plates), and from the phase `mixed` on 800 pictures that the
-            project draws: made-up plates pasted into training photos, drawn streets and vehicles, close-ups,
-            pictures with signs but without plates. No photo is shipped. 480 pixels, batches of 16, AdamW with
-            a cosine schedule, one CPU core.
-
-            | phase | epochs | minutes | box loss at the end | | --- | --- | --- | --- | {phases}
-
-            ## Figures
-
-            67 validation photos with 71 labelled plates, none of them trained on; IoU 0.5, score at least
-            {card["confidence"]}, measured with `detector.onnx`; 95 % Wilson intervals. The longest side of
-            the input is {card["input_size"]} by default.
-
-            | input | photos | recall | precision | | --- | --- | --- | --- | {figures}
-
-            In the dashcam only near plates are labelled and in the Russian photos plates in the background
-            often are not, so precision looks lower than it is.
-
-            ## Limits
-
-            Trained on few photos. Plates under about 16 pixels of width in the network's input are often
-            missed, as are plates of motorcycles and lorries, which the data hardly show. Writing that looks
-            like a plate may be found as one.
-            """
+    sections = (
+        "# Plate detector",
+        f"{card['architecture']}. Finds number plates of any country in a frame; gives boxes, reads nothing.\n"
+        "`detector.onnx` runs on ONNX Runtime (opset 17, dynamic batch and size; large weights are stored in half\n"
+        "precision), `detector.pt` (half precision) on torch. Both are one network.\n"
+        f"Licence: {card['license']}, since it was fine-tuned with ultralytics from\n{card['start_weights']}.",
+        hashes,
+        "## Training",
+        f"`{card['command']}`",
+        "788 labelled photos with 926 plates (web pictures of mixed countries, CC0; Romanian dashcam by day and\n"
+        "night, MIT; photos of Russian plates, from a GPL-3.0 collection) and, from the phase `mixed` on, 800\n"
+        "pictures that the project draws: made-up plates pasted into training photos, drawn streets and vehicles,\n"
+        "close-ups, pictures with signs but without plates. No photo is shipped.\n"
+        "480 pixels, batches of 16, AdamW, cosine schedule, one CPU core.",
+        f"| phase | epochs | minutes | box loss at the end |\n| --- | --- | --- | --- |\n{phases}",
+        "## Figures",
+        "67 validation photos with 71 labelled plates, none of them trained on; IoU 0.5, score at least\n"
+        f"{card['confidence']}, measured with `detector.onnx`; 95 % Wilson intervals. The longest side of the input is\n"
+        f"{card['input_size']} by default.",
+        f"| input | photos | recall | precision |\n| --- | --- | --- | --- |\n{figures}",
+        "In the dashcam only near plates are labelled, and in the Russian photos plates in the background often\n"
+        "are not, so precision looks lower than it is.",
+        "## Limits",
+        "Trained on few photos. Plates under about 16 pixels of width in the network's input are often missed, as\n"
+        "are plates of motorcycles and lorries, which the data hardly show. Writing that looks like a plate may be\n"
+        "found as one.",
+    )
+    return "\n\n".join(sections) + "\n"
 
 
 def _measure_one(detector: OnnxDetector, photo: Path, plates: list[TruePlate]) -> PictureResult:

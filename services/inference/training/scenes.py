@@ -117,18 +117,14 @@ def made_up_plate(rng: np.random.Generator) -> Image:
     return np.asarray(image, dtype=np.uint8)
 
 
-def paste(
-    image: Image, plate: Image, place: tuple[float, float], width: float, rng: np.random.Generator
-) -> Corners:
+def paste(image: Image, plate: Image, place: tuple[float, float], width: float, rng: np.random.Generator) -> Corners:
     """Warps the plate into the image, its middle at `place`, lit as its surroundings; gives its box."""
     height = width * plate.shape[0] / plate.shape[1]
     quad = _seen_from_aside(width, height, rng) + np.array(place)
     box = np.hstack([quad.min(axis=0), quad.max(axis=0)])[None]
     rows, columns = image.shape[:2]
     shrunk = _shrunk(plate, width)
-    source = np.array(
-        [[0, 0], [shrunk.shape[1], 0], shrunk.shape[1::-1], [0, shrunk.shape[0]]], dtype=np.float32
-    )
+    source = np.array([[0, 0], [shrunk.shape[1], 0], shrunk.shape[1::-1], [0, shrunk.shape[0]]], dtype=np.float32)
     matrix = cv2.getPerspectiveTransform(source, quad.astype(np.float32))
     picture = cv2.warpPerspective(_lit(shrunk, image, box[0], rng), matrix, (columns, rows))
     mask = cv2.warpPerspective(np.ones(shrunk.shape[:2], np.float32), matrix, (columns, rows))[..., None]
@@ -136,9 +132,7 @@ def paste(
     return np.asarray(np.clip(box, 0, [columns, rows, columns, rows]))
 
 
-def vehicle(
-    image: Image, left: float, ground: float, size: float, rng: np.random.Generator
-) -> tuple[Corners, Corners]:
+def vehicle(image: Image, left: float, ground: float, size: float, rng: np.random.Generator) -> tuple[Corners, Corners]:
     """Draws the front of a vehicle, `size` pixels wide, on `ground`; gives its and its plate's box."""
     tall = size * float(rng.uniform(0.6, 1.1))
     colour, dark = _colour(rng), _colour(rng, 10, 60)
@@ -223,9 +217,7 @@ def write_sample(sample: Sample, images: Path, labels: Path, name: str, quality:
         sample.boxes[:, 2:] - sample.boxes[:, :2],
     )
     rows = np.hstack([middles, sizes]) / np.array([width, height] * 2)
-    (labels / f"{name}.txt").write_text(
-        "".join("0 " + " ".join(f"{v:.6f}" for v in row) + "\n" for row in rows)
-    )
+    (labels / f"{name}.txt").write_text("".join("0 " + " ".join(f"{v:.6f}" for v in row) + "\n" for row in rows))
 
 
 def make_pictures(photos: Path, out: Path, seed: int = 11) -> None:
@@ -343,9 +335,7 @@ def _wheels(image: Image, left: float, ground: float, size: float, colour: tuple
         _box(image, x, ground - size * 0.2, x + size * 0.14, ground, colour, size * 0.03)
 
 
-def _box(
-    image: Image, x1: float, y1: float, x2: float, y2: float, colour: tuple[int, int, int], radius: float
-) -> None:
+def _box(image: Image, x1: float, y1: float, x2: float, y2: float, colour: tuple[int, int, int], radius: float) -> None:
     picture = Pillow.fromarray(image)
     ImageDraw.Draw(picture).rounded_rectangle((x1, y1, max(x1, x2), max(y1, y2)), radius=radius, fill=colour)
     image[:] = np.asarray(picture)
@@ -374,9 +364,7 @@ def _colour(rng: np.random.Generator, low: int = 20, high: int = 250) -> tuple[i
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Draw training pictures for the plate detector.")
-    parser.add_argument(
-        "--photos", type=Path, required=True, help="folder with images/train and labels/train"
-    )
+    parser.add_argument("--photos", type=Path, required=True, help="folder with images/train and labels/train")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     make_pictures(args.photos, args.out)
