@@ -1,0 +1,219 @@
+"""The camera file: one YAML or JSON file with the point pairs and the plan of every camera, read again when
+it changes.
+
+    vessosa/gate:
+      pairs: [[[257, 262], [110, 145]], [[370, 225], [349, 145]], ...]   # [pixel, plan unit], four or more
+      plan: {width: 699, height: 996, metres_per_unit: 0.05}
+      anchor: center            # or bottom: what of the box is projected
+      image: {width: 1280, height: 720}   # frame size of the pairs, where recordings differ
+      cell: 40                  # pixels
+    default: {cell: 40}         # for cameras that are not named
+
+A camera without pairs gets its image-plane heatmap. A bad file changes nothing: the last good one stays, and
+the log says so.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+import yaml
+
+from services.aggregator.core import homography
+from services.aggregator.core.config import Anchor, Camera, Config, Ground, Options
+from services.aggregator.core.homography import BadPairs, Pair
+from services.runtime import metrics
+from services.runtime.errors import SettingsError
+
+log = logging.getLogger(__name__)
+
+DEFAULT = "default"
+LOOK_EVERY_S = 1.0
+MISS = 0.03
+"""Pairs that miss by more than this part of the plan's diagonal are left out, where ``ransac`` does not say
+otherwise.
+"""
+CELLS_ALONG = 50
+"""Cells along the plan's longer side, where ``plan.cell`` does not say otherwise."""
+
+
+class Size(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    width: int
+    height: int
+
+
+class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The plan that pairs lead to: a drawing's pixels, or metres; origin top left, y downwards."""
+
+    width: float
+    height: float
+    metres_per_unit: float | None = None
+    cell: float | None = None
+    """Side of a heatmap cell, in plan units."""
+
+
+class CameraFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One camera as a person writes it."""
+
+    pairs: tuple[Pair, ...] = ()
+    plan: Plan | None = None
+    anchor: Anchor = "center"
+    ransac: float | None = None
+    """Plan units by which a pair may miss; 0 uses every pair."""
+    image: Size | None = None
+    cell: int | None = None
+    label: str | None = None
+
+
+class Cameras(Protocol):
+    """The configuration that should be in force."""
+
+    @property
+    def config(self) -> Config: ...
+
+    def poll(self, now_s: float) -> None:
+        """Looks for a change, if it is time."""
+        ...
+
+
+class FixedCameras:
+    """A configuration that never changes."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def poll(self, now_s: float) -> None:
+        """Nothing to look for."""
+
+
+class WatchedCameras:
+    """The configuration in a file. SettingsError where it is bad from the beginning."""
+
+    def __init__(self, path: Path, options: Options, cell: int) -> None:
+        self._path, self._options, self._cell = path, options, cell
+        self._looked_s = -math.inf
+        self._seen = self._mark()
+        try:
+            self.config = read(path, options, cell)
+        except BadCameras as error:
+            raise SettingsError(f"PLATEFLOW_CAMERAS: {error}") from error
+        _tell(self.config)
+
+    def poll(self, now_s: float) -> None:
+        if now_s - self._looked_s < LOOK_EVERY_S:
+            return
+        self._looked_s = now_s
+        mark = self._mark()
+        if mark == self._seen:
+            return
+        self._seen = mark
+        try:
+            self.config = read(self._path, self._options, self._cell)
+        except BadCameras as error:
+            metrics.CAMERA_RELOADS.labels("refused").inc()
+            log.error("the changed camera file is not used, the last good one stays: %s", error)
+            return
+        metrics.CAMERA_RELOADS.labels("applied").inc()
+        _tell(self.config)
+
+    def _mark(self) -> tuple[int, int] | None:
+        try:
+            stat = self._path.stat()
+        except OSError:
+            return None
+        return stat.st_mtime_ns, stat.st_size
+
+
+class BadCameras(ValueError):
+    """The camera file cannot be used. Says where and why."""
+
+
+def read(path: Path, options: Options, cell: int = 40) -> Config:
+    """The configuration in a camera file; ``cell``: pixels, for cameras that name none. Raises BadCameras."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadCameras(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadCameras(f"{path} is neither YAML nor JSON: {error}") from error
+    return parse(content, options, cell)
+
+
+def parse(content: Any, options: Options, cell: int = 40) -> Config:
+    """The same from what the file holds, already parsed. Raises BadCameras with every fault in it."""
+    if content is None:
+        content = {}
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise BadCameras("the camera file must map names of cameras to their settings")
+    cameras: dict[str, Camera] = {}
+    faults: list[str] = []
+    for name, value in content.items():
+        try:
+            cameras[name] = camera_of(msgspec.convert(value if value is not None else {}, CameraFile), cell)
+        except (msgspec.ValidationError, BadPairs, BadCameras) as error:
+            faults.append(f"{name}: {error}")
+    if faults:
+        raise BadCameras("; ".join(faults))
+    default = cameras.pop(DEFAULT, Camera(cell=cell))
+    return Config(options=options, cameras=cameras, default=default)
+
+
+def camera_of(given: CameraFile, cell: int = 40) -> Camera:
+    """A camera with its homography fitted. Raises BadPairs or BadCameras."""
+    k = given.cell if given.cell is not None else cell
+    if k < 1:
+        raise BadCameras("cell must be at least 1 pixel")
+    return Camera(cell=k, label=given.label, ground=_ground(given) if given.pairs else None)
+
+
+def _ground(given: CameraFile) -> Ground:
+    plan, image = given.plan, given.image
+    if plan is None:
+        raise BadCameras("pairs need a plan: {width, height} in plan units")
+    if min(plan.width, plan.height, plan.cell or 1, plan.metres_per_unit or 1) <= 0:
+        raise BadCameras("plan.width, height, cell and metres_per_unit must be above 0")
+    if image is not None and min(image.width, image.height) < 1:
+        raise BadCameras("image.width and height must be at least 1")
+    if given.ransac is not None and given.ransac < 0:
+        raise BadCameras("ransac must be 0 (use every pair) or more")
+    size = (plan.width, plan.height)
+    ransac = given.ransac if given.ransac is not None else MISS * math.hypot(*size)
+    fit = homography.fit(given.pairs, ransac)
+    image_size = (image.width, image.height) if image else (None, None)
+    return Ground(
+        matrix=fit.matrix,
+        version=homography.version_of(given.pairs, given.anchor, ransac, size, image_size),
+        width=plan.width,
+        height=plan.height,
+        cell=plan.cell or max(size) / CELLS_ALONG,
+        anchor=given.anchor,
+        metres_per_unit=plan.metres_per_unit,
+        image_width=image_size[0],
+        image_height=image_size[1],
+        pairs=len(fit.inliers),
+        inliers=sum(fit.inliers),
+        rms=round(fit.rms, 3),
+        worst=round(fit.worst, 3),
+    )
+
+
+def _tell(config: Config) -> None:
+    """Reports how well each homography fits, so that a bad one does not stay unseen."""
+    for name, camera in config.cameras.items():
+        ground = camera.ground
+        if ground is not None:
+            log.info(
+                "homography",
+                extra={
+                    "camera": name,
+                    "version": ground.version,
+                    "pairs": ground.pairs,
+                    "inliers": ground.inliers,
+                    "rms": ground.rms,
+                    "worst": ground.worst,
+                },
+            )

@@ -1,0 +1,139 @@
+"""From pixels to the plan (rule 7): fit a homography to point pairs, report its error, project points.
+
+The fit is RANSAC (Fischler & Bolles 1981) as OpenCV has it, which draws from a fixed seed: the same pairs
+give the same matrix. Points are projected element by element in float64, never by a matrix product, whose
+last bits depend on how many points it is given; then rounded to three digits, before anything is decided from
+them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from services.aggregator.core.config import Anchor, Ground, Matrix
+from services.contracts.messages import Point
+
+Pair = tuple[Point, Point]
+Floats = npt.NDArray[np.float64]
+
+MIN_PAIRS = 4
+FLAT = 1e-3
+"""Points whose spread across is less than this part of their spread along lie on one line."""
+
+
+class BadPairs(ValueError):
+    """The pairs determine no homography. Says why, and what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A homography and how well it fits its own pairs; errors in plan units."""
+
+    matrix: Matrix
+    inliers: tuple[bool, ...]
+    errors: tuple[float, ...]
+    """Distance between each projected point and its mate, all pairs."""
+
+    @property
+    def rms(self) -> float:
+        """Root mean square over the inliers."""
+        used = [error for error, inlier in zip(self.errors, self.inliers, strict=True) if inlier]
+        return float(np.sqrt(np.mean(np.square(used))))
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.errors))
+
+    @property
+    def worst(self) -> float:
+        return max(self.errors)
+
+
+def fit(pairs: Sequence[Pair], ransac: float = 0.0) -> Fit:
+    """The homography that takes each pair's first point (pixels) to its second (plan units).
+
+    ``ransac``: pairs that miss by more than this, in plan units, are left out; 0 uses all (least squares).
+    Raises BadPairs.
+    """
+    if len(pairs) < MIN_PAIRS:
+        raise BadPairs(f"a homography needs at least {MIN_PAIRS} point pairs, here are {len(pairs)}: add some")
+    image = np.array([pair[0] for pair in pairs], dtype=np.float64)  # (n, 2)
+    plan = np.array([pair[1] for pair in pairs], dtype=np.float64)  # (n, 2)
+    _check_spread(image, "in the image")
+    _check_spread(plan, "on the plan")
+    found, mask = cv2.findHomography(image, plan, cv2.RANSAC if ransac > 0 else 0, ransac)
+    inliers = mask.ravel().astype(bool) if mask is not None and ransac > 0 else np.ones(len(pairs), bool)
+    if found is None or not np.all(np.isfinite(found)) or inliers.sum() < MIN_PAIRS:
+        raise BadPairs("no homography fits at least four of the pairs: check them, or raise ransac")
+    matrix = _in_front(np.asarray(found, np.float64), image[inliers])
+    x, y, w = project(matrix, image[:, 0], image[:, 1])
+    errors = np.where(w > 0, np.hypot(x - plan[:, 0], y - plan[:, 1]), np.inf)
+    return Fit(matrix, tuple(inliers.tolist()), tuple(errors.tolist()))
+
+
+def _check_spread(points: Floats, where: str) -> None:
+    """All points but one on a line leave the homography open, all the more all of them."""
+    if len(np.unique(points, axis=0)) < MIN_PAIRS:
+        raise BadPairs(f"fewer than {MIN_PAIRS} different points {where}: add pairs")
+    for left_out in range(len(points)):
+        others = np.delete(points, left_out, axis=0)
+        along, across = np.linalg.svd(others - others.mean(axis=0), compute_uv=False)[:2]
+        if across <= FLAT * along:
+            raise BadPairs(f"the points {where} lie on one line, but for at most one: add pairs away from it")
+
+
+def _in_front(found: Floats, image: Floats) -> Matrix:
+    """The matrix with the sign that makes w positive at the pairs. BadPairs where its horizon runs between
+    them.
+    """
+    w = found[2, 0] * image[:, 0] + found[2, 1] * image[:, 1] + found[2, 2]
+    if not (np.all(w > 0) or np.all(w < 0)):
+        raise BadPairs("the horizon of the best homography runs between the points: at least one pair is wrong")
+    if abs(np.linalg.det(found / np.linalg.norm(found))) < 1e-12:
+        raise BadPairs("the pairs squeeze the image onto a line of the plan: at least three of four lie on one line")
+    a, b, c, d, e, f, g, h, i = (found if w[0] > 0 else -found).ravel().tolist()
+    return (a, b, c, d, e, f, g, h, i)
+
+
+def project(matrix: Matrix, x: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:
+    """Plan coordinates and w of points given by their pixel coordinates, all of shape (n,); nan where w <= 0."""
+    a, b, c, d, e, f, g, h, i = matrix
+    w = g * x + h * y + i
+    safe = np.where(w > 0, w, np.nan)
+    return rounded((a * x + b * y + c) / safe), rounded((d * x + e * y + f) / safe), w
+
+
+def rounded(values: Floats) -> Floats:
+    """To three digits, each element by itself."""
+    return np.floor(values * 1000.0 + 0.5) / 1000.0
+
+
+def on_plan(ground: Ground, x: Floats, y: Floats) -> npt.NDArray[np.bool_]:
+    """Which plan points lie on the plan; nan (beyond the horizon) does not."""
+    return (x >= 0) & (y >= 0) & (x < ground.width) & (y < ground.height)
+
+
+def ground_points(
+    ground: Ground, boxes: Floats, frame_width: int, frame_height: int
+) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
+    """Where boxes (n, 4) stand on the plan, and which of them stand on it."""
+    x = boxes[:, 0] + boxes[:, 2] * 0.5
+    y = boxes[:, 1] + boxes[:, 3] * (0.5 if ground.anchor == "center" else 1.0)
+    if ground.image_width and ground.image_height:
+        x = x * (ground.image_width / frame_width)
+        y = y * (ground.image_height / frame_height)
+    plan_x, plan_y, _ = project(ground.matrix, x, y)
+    return plan_x, plan_y, on_plan(ground, plan_x, plan_y)
+
+
+def version_of(pairs: Sequence[Pair], anchor: Anchor, ransac: float, plan: tuple[float, float], image: object) -> str:
+    """12 hex digits that change whenever a point might land elsewhere."""
+    facts = json.dumps([pairs, anchor, ransac, plan, image], separators=(",", ":"))
+    return hashlib.blake2b(facts.encode(), digest_size=6).hexdigest()
