@@ -37,6 +37,7 @@ from services.inference.decode_wire import (
     Limits,
     Open,
     Picture,
+    Ready,
     Refused,
     Release,
     Started,
@@ -45,9 +46,11 @@ from services.inference.decode_wire import (
     from_child,
     slot_bytes,
 )
-from services.runtime.errors import Reject
+from services.runtime import metrics
+from services.runtime.errors import Reject, Stop
 
 _TRIES = 2
+_START_SECONDS = 60.0
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "HOME", "TMPDIR")
 
 
@@ -61,7 +64,12 @@ class DecodedFrame:
 
 
 class ChildFault(Exception):
-    """The child died, hung or talked nonsense. It is replaced."""
+    """The child died, hung or talked nonsense. It is replaced. ``reason`` (ended, slow, nonsense) is a
+    metric label."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
 
 
 class Decoder:
@@ -127,6 +135,7 @@ class ClipFrames:
                 yield from self._attempt(child)
             except ChildFault as fault:
                 child.close()
+                metrics.DECODER_RESTARTS.labels(fault.reason).inc()
                 if not tries_left:
                     raise Reject("undecodable", f"the decoder failed twice on this clip: {fault}") from fault
             except Reject:
@@ -153,7 +162,7 @@ class ClipFrames:
                     yield DecodedFrame(message.index, message.time_ms, image)
             elif isinstance(message, Refused):
                 raise Reject(message.reason, message.detail)
-            else:
+            elif isinstance(message, Ended):
                 self.end = message
                 return
 
@@ -184,6 +193,17 @@ class Child:
             theirs.close()
             os.close(memory)
         self._connection = Connection(ours.detach())
+        self._await_ready()
+
+    def _await_ready(self) -> None:
+        try:
+            if isinstance(self.receive(_Allowance(_START_SECONDS)), Ready):
+                return
+            problem = "it talks nonsense"
+        except ChildFault as fault:
+            problem = str(fault)
+        self.close()
+        raise Stop(f"the decoding process cannot start: {problem}; its own words are in the log")
 
     @property
     def alive(self) -> bool:
@@ -193,28 +213,28 @@ class Child:
         try:
             self._connection.send_bytes(encode(message))
         except OSError as error:
-            raise ChildFault(f"the decoding process ended ({self._status()})") from error
+            raise ChildFault("ended", f"the decoding process ended ({self._status()})") from error
 
     def receive(self, allowance: _Allowance) -> FromChild:
         started = time.monotonic()
         try:
             if not self._connection.poll(max(allowance.left, 0.0)):
-                raise ChildFault("the decoding process took longer than the time limit")
+                raise ChildFault("slow", "the decoding process took longer than the time limit")
             return from_child(self._connection.recv_bytes(1 << 16))
         except (EOFError, OSError) as error:
-            raise ChildFault(f"the decoding process ended ({self._status()})") from error
+            raise ChildFault("ended", f"the decoding process ended ({self._status()})") from error
         except msgspec.MsgspecError as error:
-            raise ChildFault("the decoding process sent nonsense") from error
+            raise ChildFault("nonsense", "the decoding process sent nonsense") from error
         finally:
             allowance.left -= time.monotonic() - started
 
     def take(self, picture: Picture, info: Started | None) -> NDArray[np.uint8]:
         """Copies a picture out of the ring and frees its slot."""
         if info is None or not 0 <= picture.slot < self._slots:
-            raise ChildFault("the decoding process sent a picture out of place")
+            raise ChildFault("nonsense", "the decoding process sent a picture out of place")
         size = info.width * info.height * 3
         if not 0 < size <= self._slot_bytes:
-            raise ChildFault("the decoding process sent a picture of a wrong size")
+            raise ChildFault("nonsense", "the decoding process sent a picture of a wrong size")
         start = picture.slot * self._slot_bytes
         image = np.frombuffer(self._ring, np.uint8, size, start).reshape(info.height, info.width, 3).copy()
         self.send(Release(picture.slot))

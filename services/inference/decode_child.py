@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import av
@@ -30,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.inference.core.sampling import Sampler, relative_ms
-from services.inference.decode_wire import Ended, FromChild, Open, Picture, Refused, Started, encode, to_child
+from services.inference.decode_wire import Ended, FromChild, Open, Picture, Ready, Refused, Started, encode, to_child
 
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,avi,flv,mpeg"
 _MEMORY_FAULT = 77  # exit status: the memory limit was hit
@@ -68,7 +69,7 @@ class Timeline:
         """To the end of the last frame, which lasts as long as it says, else as long as the frames do on
         average."""
         average = round(self.last_ms / (self.decoded - 1)) if self.decoded > 1 else 0
-        return self.last_ms + (self.last_duration_ms or average)
+        return self.last_ms + max(self.last_duration_ms, average)
 
 
 @dataclass
@@ -179,9 +180,7 @@ def _within_limits(frame: Any, time_ms: int, decoded: int, job: Open) -> None:
             f"frames of {frame.width} x {frame.height} exceed the limit of {job.max_pixels} pixels",
         )
     if time_ms > job.max_seconds * 1000 or decoded > job.max_frames:
-        raise ClipRefused(
-            "too-long", f"the clip exceeds the limit of {job.max_seconds} s or {job.max_frames} frames"
-        )
+        raise ClipRefused("too-long", f"the clip exceeds the limit of {job.max_seconds} s or {job.max_frames} frames")
 
 
 def _upright_bgr(frame: Any, size: tuple[int, int] | None) -> NDArray[np.uint8]:
@@ -223,24 +222,47 @@ def _listen(connection: Connection, jobs: queue.SimpleQueue[Open], ring: Ring) -
         os._exit(0)
 
 
+class ParentGone(Exception):
+    """Nobody listens any more."""
+
+
+def _sender(connection: Connection) -> Callable[[FromChild], None]:
+    def send(message: FromChild) -> None:
+        try:
+            connection.send_bytes(encode(message))
+        except OSError as error:
+            raise ParentGone from error
+
+    return send
+
+
+def _limit_memory(memory_mb: int) -> None:
+    """Limits the address space to what the process has now and ``memory_mb`` more."""
+    statm = Path("/proc/self/statm")
+    now = int(statm.read_text().split()[0]) * mmap.PAGESIZE if statm.exists() else 0
+    resource.setrlimit(resource.RLIMIT_AS, (now + (memory_mb << 20),) * 2)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 def main(socket: int, memory: int, slots: int, slot_size: int, memory_mb: int, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the parent's business
-    resource.setrlimit(resource.RLIMIT_AS, (memory_mb << 20, memory_mb << 20))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     av.logging.set_level(av.logging.PANIC)
     connection = Connection(socket)
+    send = _sender(connection)
     ring = Ring(mmap.mmap(memory, slots * slot_size), slot_size)
     for slot in range(slots):
         ring.free.put(slot)
     jobs: queue.SimpleQueue[Open] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(connection, jobs, ring), daemon=True).start()
+    _limit_memory(memory_mb)
     try:
+        send(Ready())
         while True:
-            decode(jobs.get(), threads, ring, lambda message: connection.send_bytes(encode(message)))
+            decode(jobs.get(), threads, ring, send)
     except MemoryError:
         os._exit(_MEMORY_FAULT)
-    except OSError:
-        os._exit(0)  # the parent is gone
+    except ParentGone:
+        os._exit(0)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ class Limits:
     """Length of a clip."""
     max_frames: int = 250_000
     """Frames in a clip, sampled or not."""
-    memory_mb: int = 4096
-    """Address space of the child."""
+    memory_mb: int = 2048
+    """Memory (address space) that decoding may take."""
     wait_seconds: float = 120.0
     """Seconds that one clip may keep its reader waiting, in all."""
 
@@ -41,6 +41,10 @@ class Release(msgspec.Struct, frozen=True, tag=True):
     """Parent to child: this slot of the ring is free again."""
 
     slot: int
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """Child to parent, once: I am up."""
 
 
 class Started(msgspec.Struct, frozen=True, tag=True):
@@ -77,7 +81,7 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
 
 
 ToChild = Open | Release
-FromChild = Started | Picture | Ended | Refused
+FromChild = Ready | Started | Picture | Ended | Refused
 
 encode = msgspec.msgpack.Encoder().encode
 _to_child: msgspec.msgpack.Decoder[ToChild] = msgspec.msgpack.Decoder(ToChild)

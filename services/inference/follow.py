@@ -118,9 +118,7 @@ def join(pieces: Sequence[Followed], options: VoteOptions) -> Followed:
 
 
 def replace_text(seen: Observation, text: str, confidences: Iterable[float]) -> Observation:
-    return Observation(
-        seen.time_ms, seen.frame, seen.box, seen.detection, text, tuple(confidences), seen.quad
-    )
+    return Observation(seen.time_ms, seen.frame, seen.box, seen.detection, text, tuple(confidences), seen.quad)
 
 
 def sharpness(crop: Image) -> float:

@@ -18,7 +18,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
 
 from services.inference.core.spread import Spread
 from services.inference.core.stitch import KeepOptions, Piece, StitchOptions, keep, stitch
@@ -29,6 +28,7 @@ from services.inference.follow import Followed, Picture, join
 from services.inference.models.detector import Detection, Detector
 from services.inference.models.recogniser import Recogniser
 from services.inference.result import RecordingResult, TrackResult
+from services.runtime import metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +57,6 @@ class Progress:
     frames: int
 
 
-class Recordings(Protocol):
-    """Whatever makes a result of a clip: the pipeline, for those who only call it."""
-
-    def process(
-        self, path: Path, start_ms: int, progress: Callable[[Progress], None] | None = None
-    ) -> RecordingResult: ...
-
-
 class Pipeline:
     """Processes one clip after another, or several at a time in several threads; nothing is kept between
     clips."""
@@ -79,9 +71,7 @@ class Pipeline:
         self._detector, self._recogniser, self._decoder = detector, recogniser, decoder
         self._options = options or PipelineOptions()
 
-    def process(
-        self, path: Path, start_ms: int, progress: Callable[[Progress], None] | None = None
-    ) -> RecordingResult:
+    def process(self, path: Path, start_ms: int, progress: Callable[[Progress], None] | None = None) -> RecordingResult:
         """Raises Reject for a clip that cannot be decoded, FileNotFoundError for one that is not there."""
         stages = Stages()
         with stages.measure("total"):
@@ -92,7 +82,7 @@ class Pipeline:
                 if progress is not None and frames.info is not None:
                     progress(Progress(batch[-1].time_ms, frames.info.duration_ms, work.frames))
             tracks, dropped = work.finish()
-        return _result(frames, work.frames, tracks, dropped, stages)
+        return _result(frames, work, tracks, dropped, stages)
 
 
 class Stages:
@@ -137,11 +127,13 @@ class _Work:
         self._living: dict[int, Followed] = {}
         self._unread: list[Followed] = []
         self._read: list[Followed] = []
-        self.frames = 0
+        self.frames = self.detections = 0
 
     def add(self, batch: list[DecodedFrame]) -> None:
         with self._stages.measure("detect"):
             found = self._detector.detect([frame.image for frame in batch])
+        metrics.BATCH_SIZE.labels("detector").observe(len(batch))
+        self.detections += sum(map(len, found))
         with self._stages.measure("track"):
             for frame, detections in zip(batch, found, strict=True):
                 self._follow(frame, [one for one in detections if self._legible(one)])
@@ -179,8 +171,10 @@ class _Work:
     def _read_ended(self, at_least: int) -> None:
         """Reads the pictures of all ended tracks in one go, once there are enough of them."""
         pictures = [[kept.item for kept in track.pictures.kept()] for track in self._unread]
-        if sum(map(len, pictures)) < at_least:
+        count = sum(map(len, pictures))
+        if count < at_least:
             return
+        metrics.BATCH_SIZE.labels("recogniser").observe(count)
         with self._stages.measure("read"):
             readings = iter(self._recogniser.read([one.crop for of_track in pictures for one in of_track]))
             for track, of_track in zip(self._unread, pictures, strict=True):
@@ -199,9 +193,7 @@ class _Work:
 
 
 def _worth(track: Followed, options: KeepOptions) -> bool:
-    return track.best is not None and keep(
-        track.reading, [one.detection for one in track.observations], options
-    )
+    return track.best is not None and keep(track.reading, [one.detection for one in track.observations], options)
 
 
 def _track(number: int, track: Followed) -> TrackResult:
@@ -210,15 +202,17 @@ def _track(number: int, track: Followed) -> TrackResult:
 
 
 def _result(
-    frames: ClipFrames, sampled: int, tracks: list[TrackResult], dropped: int, stages: Stages
+    frames: ClipFrames, work: _Work, tracks: list[TrackResult], dropped: int, stages: Stages
 ) -> RecordingResult:
     assert frames.info is not None and frames.end is not None, "a clip that ended without Reject gave frames"
     return RecordingResult(
         tracks=tuple(tracks),
-        frames=sampled,
+        frames=work.frames,
+        decoded=frames.end.decoded,
         width=frames.info.width,
         height=frames.info.height,
         duration_ms=frames.end.duration_ms,
+        detections=work.detections,
         dropped=dropped,
         note=frames.end.note,
         seconds={stage: round(seconds, 4) for stage, seconds in stages.seconds.items()},

@@ -38,9 +38,13 @@ class RecordingResult:
     tracks: tuple[TrackResult, ...]
     frames: int
     """Sampled frames."""
+    decoded: int
+    """All frames of the clip."""
     width: int
     height: int
     duration_ms: int
+    detections: int
+    """Plate boxes found in the sampled frames, before any choice."""
     dropped: int
     """Tracks that were followed, but are no legible plate."""
     note: str

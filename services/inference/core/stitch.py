@@ -50,9 +50,7 @@ class KeepOptions:
 def stitch(pieces: Sequence[Piece], options: StitchOptions | None = None) -> list[list[int]]:
     """Groups of indices of ``pieces``, each group and the groups among each other in order of time."""
     options = options or StitchOptions()
-    order = sorted(
-        range(len(pieces)), key=lambda i: (pieces[i].first_ms, pieces[i].last_ms, pieces[i].text, i)
-    )
+    order = sorted(range(len(pieces)), key=lambda i: (pieces[i].first_ms, pieces[i].last_ms, pieces[i].text, i))
     joints = sorted(
         (gap, i, j)
         for place, i in enumerate(order)

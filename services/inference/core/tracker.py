@@ -121,9 +121,7 @@ class Tracker:
         """Numbers of the tracks that may still get boxes."""
         return {one.number for one in self._tracks}
 
-    def _match(
-        self, time_ms: int, boxes: Sequence[TrackBox], group: list[int], numbers: list[int | None]
-    ) -> None:
+    def _match(self, time_ms: int, boxes: Sequence[TrackBox], group: list[int], numbers: list[int | None]) -> None:
         tracks = [one for one in self._tracks if one.time_ms < time_ms]  # not matched in this frame yet
         if not tracks or not group:
             return
@@ -172,6 +170,4 @@ def _assignment(costs: NDArray[np.float64]) -> list[tuple[int, int]]:
     alone = np.full((costs.shape[0], costs.shape[0]), _FORBIDDEN)
     np.fill_diagonal(alone, 1.0)
     rows, columns = linear_sum_assignment(np.hstack([costs, alone]))
-    return [
-        (int(row), int(column)) for row, column in zip(rows, columns, strict=True) if column < costs.shape[1]
-    ]
+    return [(int(row), int(column)) for row, column in zip(rows, columns, strict=True) if column < costs.shape[1]]

@@ -1,0 +1,71 @@
+"""Builds the pipeline from its settings: for the service, for `plateflow run`, for benchmarks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.contracts.messages import Models
+from services.inference.decode import Decoder
+from services.inference.models.detector import DETECTOR_ONNX, Detector
+from services.inference.models.factory import create_detector
+from services.inference.models.recogniser import WEIGHTS as RECOGNISER_ONNX
+from services.inference.models.recogniser import OnnxRecogniser, WrongWeights
+from services.inference.pipeline import Pipeline
+from services.inference.settings import PipelineSettings
+from services.runtime.errors import Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """A pipeline that is ready, its decoder (to be closed), and which models it runs."""
+
+    pipeline: Pipeline
+    decoder: Decoder
+    models: Models
+
+    def close(self) -> None:
+        self.decoder.close()
+
+
+def build_inference(settings: PipelineSettings) -> Inference:
+    """Loads the models. Stop where weights are missing or wrong, or the device is not there."""
+    detector, detector_file = _detector(settings)
+    recogniser_file = settings.recogniser_weights or RECOGNISER_ONNX
+    try:
+        recogniser = OnnxRecogniser(recogniser_file, settings.threads, settings.read_batch)
+    except WrongWeights as error:
+        raise Stop(str(error)) from error
+    decoder = Decoder(settings.limits, settings.threads)
+    pipeline = Pipeline(detector, recogniser, decoder, settings.options)
+    return Inference(pipeline, decoder, Models(model_name(detector_file), model_name(recogniser_file)))
+
+
+@contextmanager
+def inference(settings: PipelineSettings | None = None) -> Iterator[Inference]:
+    """`build_inference` for a while."""
+    built = build_inference(settings or PipelineSettings())
+    try:
+        yield built
+    finally:
+        built.close()
+
+
+def model_name(weights: Path) -> str:
+    """``detector-1f3a5b7c9d0e``: name and first digits of the SHA-256 of the weights."""
+    return f"{weights.stem}-{hashlib.sha256(weights.read_bytes()).hexdigest()[:12]}"
+
+
+def _detector(settings: PipelineSettings) -> tuple[Detector, Path]:
+    detector = create_detector(
+        settings.device,
+        settings.detector_weights,
+        settings.threads,
+        settings.detect_score,
+        settings.detect_overlap,
+        settings.detect_size,
+    )
+    return detector, settings.detector_weights or DETECTOR_ONNX

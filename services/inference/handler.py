@@ -1,0 +1,135 @@
+"""What inference does with a clip message: fetch the clip, process it, store the best shots, say what was
+seen.
+
+Rules
+- A clip that the store no longer holds is fetched from Vault again, where Vault is configured; else it is
+  rejected.
+- Best shots are stored before the messages that point to them are returned. Stored again, they replace
+  themselves.
+- What is returned is a function of the record and the weights, but for the seconds that it took.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Protocol
+
+from services.contracts.codec import BadMessage, decode
+from services.contracts.messages import Clip, Models, Run
+from services.contracts.topics import Topics
+from services.inference.messages import best_shot_path, outgoing
+from services.inference.result import RecordingResult
+from services.runtime import metrics
+from services.runtime.clips import ClipStore, MissingClip
+from services.runtime.errors import Reject
+from services.runtime.ports import Outgoing, Record
+from services.runtime.vault import FetchedClip, Wanted
+
+log = logging.getLogger(__name__)
+
+
+class Processor(Protocol):
+    """`services.inference.pipeline.Pipeline`, as far as the handler needs it."""
+
+    def process(self, path: Path, start_ms: int) -> RecordingResult: ...
+
+
+class Vault(Protocol):
+    """`services.runtime.vault.VaultClient`, as far as the handler needs it."""
+
+    def fetch(self, wanted: Wanted, into: Path) -> FetchedClip: ...
+
+
+class InferenceHandler:
+    """Stateless; several threads may call `handle`."""
+
+    def __init__(
+        self,
+        processor: Processor,
+        clips: ClipStore,
+        objects: ClipStore,
+        models: Models,
+        topics: Topics,
+        vault: Vault | None = None,
+    ) -> None:
+        self._processor, self._models, self._topics = processor, models, topics
+        self._clips, self._objects, self._vault = clips, objects, vault
+
+    def handle(self, record: Record) -> Sequence[Outgoing]:
+        """Tracks and the finished recording. Rejects bad messages, clips that are gone or cannot be
+        decoded."""
+        clip = _clip_of(record)
+        with metrics.CLIP_SECONDS.time(), self._opened(clip) as path:
+            result = self._process(clip, path)
+        for track in result.tracks:
+            self._objects.put_bytes(best_shot_path(clip, track), track.best.jpeg)
+        _count(result)
+        log.info("clip processed", extra=_summary(clip, result))
+        run = Run(record.partition.topic, record.partition.index, record.offset)
+        return outgoing(clip, run, result, self._models, self._topics)
+
+    def _process(self, clip: Clip, path: Path) -> RecordingResult:
+        try:
+            return self._processor.process(path, clip.start_ms)
+        except FileNotFoundError:  # swept from a folder store between opening and decoding
+            raise MissingClip(clip.path) from None
+
+    @contextmanager
+    def _opened(self, clip: Clip) -> Iterator[Path]:
+        """The clip as a local file: from the store, else from Vault."""
+        with ExitStack() as stack:
+            try:
+                path, origin = stack.enter_context(self._clips.open(clip.path)), "store"
+            except MissingClip:
+                path, origin = stack.enter_context(self._fetched(clip)), "vault"
+            metrics.CLIP_FETCHES.labels(origin).inc()
+            yield path
+
+    @contextmanager
+    def _fetched(self, clip: Clip) -> Iterator[Path]:
+        if self._vault is None:
+            raise Reject(
+                "missing-clip",
+                f"the store no longer holds {clip.path} and no Vault is configured to fetch it again: "
+                "set STORAGE_URI, or keep clips longer (PLATEFLOW_CLIPS_MAX_AGE_HOURS)",
+            )
+        with TemporaryDirectory(prefix="plateflow-") as folder:
+            path = Path(folder) / "clip"
+            self._vault.fetch(Wanted(clip.key, clip.source), path)
+            yield path
+
+
+def _clip_of(record: Record) -> Clip:
+    try:
+        return decode(record.value, Clip)
+    except BadMessage as error:
+        raise Reject("bad-message", str(error)) from error
+
+
+def _count(result: RecordingResult) -> None:
+    metrics.FRAMES_DECODED.inc(result.decoded)
+    metrics.FRAMES_SAMPLED.inc(result.frames)
+    metrics.DETECTIONS.inc(result.detections)
+    metrics.TRACKS.inc(len(result.tracks))
+    for stage, seconds in result.seconds.items():
+        if stage != "total":
+            metrics.STAGE_SECONDS.labels(stage).observe(seconds)
+    for track in result.tracks:
+        metrics.READINGS.labels("partial" if "#" in track.reading.text else "decided").inc()
+    metrics.READINGS.labels("dropped").inc(result.dropped)
+
+
+def _summary(clip: Clip, result: RecordingResult) -> dict[str, object]:
+    summary: dict[str, object] = {
+        "camera": clip.camera,
+        "key": clip.key,
+        "frames": result.frames,
+        "tracks": len(result.tracks),
+        "dropped": result.dropped,
+        "seconds": round(result.seconds["total"], 2),
+    }
+    return summary | ({"note": result.note} if result.note else {})

@@ -1,0 +1,191 @@
+"""Settings of inference: `PipelineSettings` for everyone who processes clips, `InferenceSettings` for the
+service."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import AliasChoices, ByteSize, Field, FilePath, ValidationInfo, field_validator
+
+from services.inference.core.stitch import KeepOptions, StitchOptions
+from services.inference.core.tracker import TrackerOptions
+from services.inference.core.vote import VoteOptions
+from services.inference.decode_wire import Limits
+from services.inference.models.detector import INPUT_SIZE, IOU
+from services.inference.pipeline import PipelineOptions
+from services.runtime.settings import (
+    ObjectStoreSettings,
+    ObservabilitySettings,
+    Settings,
+    StoreSettings,
+    StreamSettings,
+    VaultSettings,
+)
+
+_PIPELINE, _LIMITS = PipelineOptions(), Limits()
+
+
+class PipelineSettings(Settings):
+    """How clips are processed; the service and `plateflow run` share them."""
+
+    env_prefix: ClassVar[str] = "PLATEFLOW_"
+
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="Where the networks run; auto takes CUDA where torch finds a card, else the CPU."
+    )
+    threads: int = Field(
+        default=0, ge=0, description="Threads of the decoder and of each network on the CPU; 0 = all cores."
+    )
+    sample_fps: float = Field(
+        default=_PIPELINE.fps,
+        ge=0,
+        le=240,
+        description="Frames looked at per second of a recording, chosen by presentation time; 0 = all.",
+    )
+    detector_weights: FilePath | None = Field(
+        default=None,
+        description="Other weights for the detector: .onnx on the CPU, .pt on CUDA. Not set: the shipped ones.",
+    )
+    recogniser_weights: FilePath | None = Field(
+        default=None, description="Other weights (.onnx) for the recogniser. Not set: the shipped ones."
+    )
+    detect_size: int = Field(
+        default=INPUT_SIZE,
+        ge=160,
+        le=4096,
+        multiple_of=32,
+        description="Longest side of a frame for the detector, in pixels.",
+    )
+    detect_score: float = Field(
+        default=0.2, ge=0, le=1, description="Boxes below this score are ignored; those from here on continue tracks."
+    )
+    detect_overlap: float = Field(
+        default=IOU, gt=0, le=1, description="Of two boxes that overlap by more than this share, the better one stays."
+    )
+    start_score: float = Field(
+        default=_PIPELINE.tracker.start_score, ge=0, le=1, description="Score that a box needs to start a track."
+    )
+    single_score: float = Field(
+        default=_PIPELINE.keep.single_score, ge=0, le=1, description="Score that a track of one single box needs."
+    )
+    max_gap_ms: int = Field(
+        default=_PIPELINE.tracker.max_gap_ms, ge=0, description="A track not seen for longer has ended."
+    )
+    join_gap_ms: int = Field(
+        default=_PIPELINE.stitch.gap_ms,
+        ge=0,
+        description="Tracks of one recording with the same reading are one where no longer time lies between them.",
+    )
+    min_plate_width: float = Field(
+        default=_PIPELINE.min_width, ge=1, description="Narrower plates are ignored; pixels of the recording."
+    )
+    min_plate_height: float = Field(
+        default=_PIPELINE.min_height, ge=1, description="Lower plates are ignored; pixels of the recording."
+    )
+    min_decided: int = Field(
+        default=_PIPELINE.keep.min_decided, ge=0, description="Decided characters that a reading needs to be published."
+    )
+    min_confidence: float = Field(
+        default=_PIPELINE.keep.min_confidence,
+        ge=0,
+        le=1,
+        description="Confidence that a reading needs to be published.",
+    )
+    reads_per_track: int = Field(
+        default=_PIPELINE.reads_per_track,
+        ge=0,
+        description="Pictures of a track that are read at most, the clearest, spread over its time; 0 = all.",
+    )
+    detect_batch: int = Field(default=_PIPELINE.detect_batch, ge=1, le=256, description="Frames detected in one go.")
+    read_batch: int = Field(default=_PIPELINE.read_batch, ge=1, le=1024, description="Plates read in one go, at least.")
+    max_clip_seconds: int = Field(
+        default=_LIMITS.max_seconds, ge=1, description="A longer recording becomes a dead letter."
+    )
+    max_clip_frames: int = Field(
+        default=_LIMITS.max_frames, ge=1, description="A recording of more frames becomes a dead letter."
+    )
+    max_frame_pixels: int = Field(
+        default=_LIMITS.max_pixels,
+        ge=1,
+        description="A recording with larger frames (width x height) becomes a dead letter.",
+    )
+    decode_memory_mb: int = Field(
+        default=_LIMITS.memory_mb, ge=64, description="Memory that decoding one recording may take, in MiB."
+    )
+    decode_wait_s: float = Field(
+        default=_LIMITS.wait_seconds,
+        gt=0,
+        description="Seconds that one recording may keep us waiting for frames, in all.",
+    )
+
+    @property
+    def options(self) -> PipelineOptions:
+        return PipelineOptions(
+            fps=self.sample_fps,
+            detect_batch=self.detect_batch,
+            read_batch=self.read_batch,
+            reads_per_track=self.reads_per_track,
+            min_width=self.min_plate_width,
+            min_height=self.min_plate_height,
+            tracker=TrackerOptions(start_score=self.start_score, max_gap_ms=self.max_gap_ms),
+            vote=VoteOptions(),
+            stitch=StitchOptions(gap_ms=self.join_gap_ms),
+            keep=KeepOptions(self.min_decided, self.min_confidence, self.single_score),
+        )
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(
+            max_pixels=self.max_frame_pixels,
+            max_seconds=self.max_clip_seconds,
+            max_frames=self.max_clip_frames,
+            memory_mb=self.decode_memory_mb,
+            wait_seconds=self.decode_wait_s,
+        )
+
+
+class RefetchSettings(VaultSettings):
+    """Vault, where clips that the store no longer holds shall be fetched again; may be left out as a
+    whole."""
+
+    @field_validator("uri", "access_key", "secret_key")
+    @classmethod
+    def _vault_or_source_map(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is None and info.field_name != "uri" and info.data.get("uri") is not None:
+            raise ValueError("missing")
+        return value
+
+    @property
+    def configured(self) -> bool:
+        return self.uri is not None or self.sources_file is not None
+
+
+class InferenceSettings(StreamSettings):
+    """Clips in; tracks and finished recordings out."""
+
+    env_prefix: ClassVar[str] = "PLATEFLOW_INFERENCE_"
+
+    clips: StoreSettings
+    objects: ObjectStoreSettings
+    vault: RefetchSettings
+    pipeline: PipelineSettings
+    observability: ObservabilitySettings = ObservabilitySettings(http_port=8081)
+    workers: int = Field(default=1, ge=1, le=64, description="Clips processed at the same time.")
+    in_flight: int = Field(
+        default=4, ge=1, description="Clips being processed, or waiting for another try, at the same time."
+    )
+    max_clip_bytes: ByteSize = Field(
+        default=ByteSize(2_000_000_000),
+        gt=0,
+        description="A larger recording is not fetched again (`2GB`, `500MiB`).",
+        json_schema_extra={"default": "2GB"},
+        validation_alias=AliasChoices("PLATEFLOW_INFERENCE_MAX_CLIP_BYTES", "PLATEFLOW_INGEST_MAX_CLIP_BYTES"),
+    )
+    retry_budget_s: float = Field(
+        default=600.0,
+        gt=0,
+        description="A clip that fails for so many seconds while all else is fine becomes a dead letter.",
+    )
+    dead_letters_in_a_row: int = Field(
+        default=100, ge=0, description="So many dead letters in a row stop the service; 0 = never."
+    )
