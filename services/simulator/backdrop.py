@@ -1,6 +1,6 @@
 """The still part of a camera's picture: sky, trees, houses, lamp posts, grass, pavement and road in true perspective.
 
-A camera, a place and a seed in; an RGB picture out. Pure. 
+A camera, a place and a seed in; an RGB picture out. Pure.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Light:
     shadow: float = 0.5
 
 
-DAY = Light((92, 140, 200), (205, 220, 232), (1.0, 0.99, 0.96), lamps=False, noise=3.0)
-OVERCAST = Light((168, 176, 184), (214, 218, 220), (0.90, 0.92, 0.94), lamps=False, noise=3.6, shadow=0.34)
-DUSK = Light((38, 46, 78), (196, 132, 104), (0.46, 0.45, 0.53), lamps=True, noise=5.5, shadow=0.22)
+DAY = Light((92, 140, 200), (205, 220, 232), (1.0, 0.99, 0.96), lamps=False, noise=1.8)
+OVERCAST = Light((168, 176, 184), (214, 218, 220), (0.90, 0.92, 0.94), lamps=False, noise=2.2, shadow=0.34)
+DUSK = Light((38, 46, 78), (196, 132, 104), (0.46, 0.45, 0.53), lamps=True, noise=3.0, shadow=0.22)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,16 +174,14 @@ def _inside(value: Plane, low: float, high: float, footprint: Plane) -> Plane:
 def _joints(x: Plane, y: Plane, step_x: float, step_y: float, footprint: Plane) -> Plane:
     across = _inside(np.mod(x, step_x), 0.0, 0.02, footprint)
     along = _inside(np.mod(y, step_y), 0.0, 0.03, footprint)
-    return np.maximum(across, along) * np.clip(0.15 / footprint, 0, 1)
+    return np.asarray(np.maximum(across, along) * np.clip(0.15 / footprint, 0, 1), dtype=np.float32)
 
 
 def _lay(colour: NDArray[np.float32], top: NDArray[np.floating], alpha: Plane) -> None:
     colour += (top - colour) * alpha[..., None]
 
 
-def _house(
-    picture: Picture, camera: Pinhole, house: tuple[float, ...], light: Light, rng: np.random.Generator
-) -> None:
+def _house(picture: Picture, camera: Pinhole, house: tuple[float, ...], light: Light, rng: np.random.Generator) -> None:
     x, y, width, depth, height = house
     base = _WALLS[int(rng.integers(len(_WALLS)))]
     front = Texture(_facade(base, width, height, light, rng))
@@ -208,9 +206,7 @@ def _house(
         paint(picture, np.zeros(picture.shape[:2], np.uint8), quads)
 
 
-def _facade(
-    base: tuple[int, ...], width: float, height: float, light: Light, rng: np.random.Generator
-) -> Picture:
+def _facade(base: tuple[int, ...], width: float, height: float, light: Light, rng: np.random.Generator) -> Picture:
     """A wall with rows of windows; at dusk some are lit."""
     scale = 40
     wall = np.full((int(height * scale), int(width * scale), 3), base, np.float32)
@@ -260,12 +256,10 @@ def _pool(picture: Picture, camera: Pinhole, x: float, y: float) -> None:
         return
     alpha = np.zeros(picture.shape[:2], np.float32)
     cv2.fillConvexPoly(alpha, np.round(pixels).astype(np.int32), 0.16)
-    blend(picture, (255, 214, 150), cv2.GaussianBlur(alpha, (0, 0), 14))
+    blend(picture, (255, 214, 150), np.asarray(cv2.GaussianBlur(alpha, (0, 0), 14), dtype=np.float32))
 
 
-def glow(
-    picture: Picture, centre: Array, radius: float, colour: tuple[int, int, int], strength: float
-) -> None:
+def glow(picture: Picture, centre: Array, radius: float, colour: tuple[int, int, int], strength: float) -> None:
     """Adds the halo of a lamp, in place."""
     reach = int(np.ceil(radius * 2.2))
     x0, y0 = (int(value) - reach for value in centre)

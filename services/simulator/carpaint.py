@@ -82,9 +82,14 @@ def tint(colour: Colour, factor: float, add: float = 0.0) -> Colour:
 
 @functools.lru_cache(maxsize=64)
 def paint_job(
-    body: str, colour: Colour, front_m: tuple[float, float], lights_on: bool, seed: int
+    body: str,
+    colour: Colour,
+    front_m: tuple[float, float],
+    wheels: tuple[float, float, float],
+    lights_on: bool,
+    seed: int,
 ) -> PaintJob:
-    """All textures of a car; ``front_m`` is the width and height of its front in metres."""
+    """All textures of a car; ``front_m``: width and height of its front; ``wheels``: axles and radius. Metres."""
     rng = np.random.default_rng(seed)
     rear = _rear(colour, front_m, lights_on)
     return PaintJob(
@@ -95,7 +100,7 @@ def paint_job(
         rear_window=Texture(_rear_window(colour)),
         boot=Texture(_panel(tint(colour, 1.0, 10), tint(colour, 0.95))),
         rear_upside_down=Texture(np.ascontiguousarray(rear[::-1, ::-1])),
-        side=Texture(_side(body, colour)),
+        side=Texture(_side(body, colour, wheels)),
         side_span=SIDE_SPAN,
         tyre=Texture(np.full((16, 16, 3), 17, np.uint8)),
     )
@@ -174,7 +179,7 @@ def _bonnet(colour: Colour) -> Picture:
     face.line([(0.22, 0), (0.28, 1)], tint(colour, 0.78), 0.02, mirrored=True)
     face.line([(0.235, 0), (0.295, 1)], tint(colour, 1.15, 34), 0.02, mirrored=True)
     face.rounded((0.05, 0, 0.95, 0.05), 0.02, (24, 25, 27))  # wipers' well
-    return _grain(cv2.GaussianBlur(face.picture(), (0, 0), 2.0))
+    return _grain(np.asarray(cv2.GaussianBlur(face.picture(), (0, 0), 2.0), dtype=np.uint8))
 
 
 def _windscreen(colour: Colour) -> Picture:
@@ -187,7 +192,7 @@ def _windscreen(colour: Colour) -> Picture:
     face.ellipse((0.72, 0.44), (0.050, 0.13), (92, 74, 66))  # the driver
     face.rounded((0.60, 0.58, 0.84, 0.90), 0.12, (42, 48, 66))
     face.polygon([(0.02, 0.86), (0.98, 0.86), (0.985, 0.97), (0.015, 0.97)], (20, 22, 25))  # dashboard
-    picture = cv2.GaussianBlur(face.picture(), (0, 0), 1.6)
+    picture = np.asarray(cv2.GaussianBlur(face.picture(), (0, 0), 1.6), dtype=np.uint8)
     return _grain(_reflection(picture, 0.34))
 
 
@@ -228,7 +233,7 @@ def _reflection(picture: Picture, strength: float) -> Picture:
 SIDE_SPAN = (-2.6, 2.6, 0.0, 2.0)
 
 
-def _side(body: str, colour: Colour) -> Picture:
+def _side(body: str, colour: Colour, wheels: tuple[float, float, float]) -> Picture:
     """Seen from the right: the rear at the left. Where glass lies follows from the greenhouse of the body type."""
     face = _blank((5.2, 2.0), tint(colour, 0.96, 10), tint(colour, 0.62), scale=120)
 
@@ -249,17 +254,11 @@ def _side(body: str, colour: Colour) -> Picture:
         face.line([at(y, 0.35), at(y, belt)], tint(colour, 0.5), 0.007)
     face.line([at(-2.2, belt - 0.22), at(2.0, belt - 0.26)], tint(colour, 1.05, 24), 0.012)
     face.line([at(-2.2, 0.30), at(2.2, 0.30)], (28, 29, 31), 0.05)
-    wheels, radius = _WHEELS[body]
-    for y in wheels:
+    *axles, radius = wheels
+    for y in axles:
         for size, shade in ((1.16, (14, 14, 15)), (1.0, (24, 24, 26)), (0.66, (150, 153, 157)), (0.2, (60, 62, 66))):
             face.ellipse(at(y, radius), (radius * size / 5.2, radius * size / 2.0), shade)
     return _grain(face.picture())
-
-
-_WHEELS = {
-    "sedan": ((1.38, -1.36), 0.32), "hatchback": ((1.22, -1.22), 0.32),
-    "suv": ((1.40, -1.38), 0.37), "van": ((1.62, -1.45), 0.34),
-}  # fmt: skip
 
 
 def _panel(top: Colour, low: Colour) -> Picture:

@@ -1,4 +1,4 @@
-"""Recordings as files: encodes what `scene` paints, named as Kerberos names it, with the truth and the cameras beside.
+"""Recordings as files: encodes what `frames` paints, named as Kerberos names it, with the truth and the cameras beside.
 
 Out, in one folder: ``<directory>/<name>.mp4`` for each recording, ``truth.json``, ``cameras.yaml``.
 Names come in three generations (see `services.contracts.kerberos`); the newest agent also writes fragmented MP4.
@@ -20,9 +20,9 @@ import msgspec
 import yaml
 
 from services.contracts.kerberos import Generation
-from services.simulator import scene
+from services.simulator.frames import frames
 from services.simulator.raster import Picture
-from services.simulator.scene import PLAN_SIZE_M, Camera, PassageTruth, Recording
+from services.simulator.scene import PLAN_SIZE_M, Camera, PassageTruth, Recording, passages
 
 DIRECTORY = "demo"
 """Directory of the keys, as the Vault account sets it."""
@@ -91,7 +91,7 @@ def _clip_truth(recording: Recording, before: Recording | None) -> ClipTruth:
         width=camera.view.width,
         height=camera.view.height,
         calibrated=camera.calibrated,
-        passages=scene.truth(recording, before),
+        passages=passages(recording, before),
     )
 
 
@@ -102,13 +102,16 @@ def camera_id(camera: Camera) -> str:
 
 def camera_file(cameras: Iterable[Camera]) -> str:
     """The aggregator's camera file (YAML): point pairs of every calibrated camera, plan in metres."""
-    plan = {"width": PLAN_SIZE_M[0], "height": PLAN_SIZE_M[1], "metres_per_unit": 1.0}
-    known = {
-        camera_id(camera): {"pairs": [[list(pixel), list(point)] for pixel, point in camera.pairs()], "plan": plan}
-        for camera in cameras
-        if camera.calibrated
+    known = {camera_id(camera): _calibration(camera) for camera in cameras if camera.calibrated}
+    return yaml.safe_dump(known, sort_keys=False, default_flow_style=None)
+
+
+def _calibration(camera: Camera) -> dict[str, object]:
+    return {
+        "pairs": [[list(pixel), list(point)] for pixel, point in camera.pairs()],
+        "plan": {"width": PLAN_SIZE_M[0], "height": PLAN_SIZE_M[1], "metres_per_unit": 1.0},
+        "image": {"width": camera.view.width, "height": camera.view.height},
     }
-    return yaml.safe_dump({"cameras": known}, sort_keys=False, default_flow_style=None)
 
 
 def encode(recording: Recording, path: Path) -> None:
@@ -119,17 +122,17 @@ def encode(recording: Recording, path: Path) -> None:
     options = _FRAGMENTS if camera.fragmented else {"movflags": "faststart"}
     with av.open(str(part), "w", format="mp4", options=options) as container:
         stream = _video_stream(container, camera)
-        for pts, picture in zip(recording.frame_ms, scene.frames(recording), strict=True):
+        for pts, picture in zip(recording.frame_ms, frames(recording), strict=True):
             container.mux(stream.encode(_frame(picture, pts)))
         container.mux(stream.encode(None))
     part.replace(path)
 
 
 def _video_stream(container: Any, camera: Camera) -> Any:
-    codec, fast = ("libx265", "ultrafast") if camera.codec == "hevc" else ("libx264", "veryfast")
-    options = {"preset": fast, "crf": "22", "g": str(max(2, round(camera.fps * 2)))}
+    codec = "libx265" if camera.codec == "hevc" else "libx264"
+    options = {"preset": "ultrafast", "crf": "23", "bf": "0", "g": str(max(2, round(camera.fps * 2)))}
     if camera.codec == "hevc":
-        options["x265-params"] = "log-level=error"
+        options["x265-params"] = "log-level=error:bframes=0:pools=1:frame-threads=1"
     stream = container.add_stream(codec, rate=Fraction(camera.fps).limit_denominator(1000), options=options)
     stream.width, stream.height, stream.pix_fmt = camera.view.width, camera.view.height, "yuv420p"
     stream.codec_context.time_base = _TICKS
@@ -157,7 +160,7 @@ def render(
     out.mkdir(parents=True, exist_ok=True)
     truth = truth_of(recordings, seed)
     by_camera = [list(group) for _, group in groupby(recordings, key=lambda one: one.camera.name)]
-    # Spawned, never forked: the caller may have threads. The largest camera first, so that none waits for it at the end.
+    # Spawned, never forked: the caller may have threads. The largest first, so that none waits for it at the end.
     by_camera.sort(key=lambda group: -sum(len(one.frame_ms) for one in group))
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         for finished in as_completed([pool.submit(_render_camera, group, out) for group in by_camera]):

@@ -31,7 +31,8 @@ class Pinhole:
         """The 3 x 4 projection matrix (Hartley and Zisserman, Multiple View Geometry, chapter 6)."""
         axes = np.stack([self._right(), np.cross(self._forward(), self._right()), self._forward()])
         inner = np.array([[self.focal_px, 0, self.width / 2], [0, self.focal_px, self.height / 2], [0, 0, 1]])
-        return inner @ np.column_stack([axes, -axes @ np.array([self.x_m, 0.0, self.height_m])])
+        outer = np.column_stack([axes, -axes @ np.array([self.x_m, 0.0, self.height_m])])
+        return np.asarray(inner @ outer, dtype=np.float64)
 
     def project(self, points: Array) -> tuple[Array, Array]:
         """World points (N, 3) to pixels (N, 2) and depths (N,) in metres; at depths <= 0 the pixels mean nothing."""
@@ -44,7 +45,7 @@ class Pinhole:
         """The 3 x 3 matrix from pixels to world (x, y) on the horizontal plane at ``z_m``."""
         full = self.matrix()
         plane = np.column_stack([full[:, 0], full[:, 1], full[:, 2] * z_m + full[:, 3]])
-        return np.linalg.inv(plane)
+        return np.asarray(np.linalg.inv(plane), dtype=np.float64)
 
     def horizon_px(self) -> float:
         """Row of the horizon; negative where it lies above the picture."""

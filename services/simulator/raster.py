@@ -54,7 +54,7 @@ def paint(canvas: Picture, mask: Picture, quads: Quads) -> None:
             window = (slice(low[index, 1], high[index, 1]), slice(low[index, 0], high[index, 0]))
             warped, inside = _warp(picture, quads.uv[index], quads.xy[index] - low[index], high[index] - low[index])
             if quads.shade[index] != 1.0:
-                warped = cv2.convertScaleAbs(warped, alpha=float(quads.shade[index]))
+                warped = np.asarray(cv2.convertScaleAbs(warped, alpha=float(quads.shade[index])), dtype=np.uint8)
             cv2.copyTo(warped, inside, canvas[window])
             cv2.bitwise_or(mask[window], inside, mask[window])
 
@@ -71,11 +71,9 @@ def _warp(picture: Picture, uv: Array, corners: Array, size: NDArray[np.int64]) 
 
 
 def areas(corners: Array) -> Array:
-    """Signed areas (N,) of quads (N, 4, 2); positive where the corners go clockwise, that is where a face looks at us."""
+    """Signed areas (N,) of quads (N, 4, 2); positive where corners go clockwise, so where a face looks at us."""
     following = corners[:, [1, 2, 3, 0]]
-    return np.asarray(
-        (corners[..., 0] * following[..., 1] - corners[..., 1] * following[..., 0]).sum(axis=1) / 2
-    )
+    return np.asarray((corners[..., 0] * following[..., 1] - corners[..., 1] * following[..., 0]).sum(axis=1) / 2)
 
 
 def blend(picture: Picture, colour: tuple[float, float, float], alpha: NDArray[np.float32]) -> None:

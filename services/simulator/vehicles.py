@@ -1,7 +1,7 @@
-"""Cars as lofted bodies with painted faces. A body type, a colour and a plate in; textured quads in the world out. Pure.
+"""Cars as lofted bodies with painted faces. Body type and colour in, textured faces in the vehicle's frame out. Pure.
 
 Vehicle frame: x to its right, y forward, z up, origin on the ground under its middle. The body is a profile (bumper,
-bonnet, windscreen, roof, ...) swept across its width, bulging forward in the middle; its sides are cut from the profile.
+bonnet, windscreen, roof, ...) swept across its width, bulging in the middle; its sides are cut from the profile.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -25,12 +26,12 @@ _ACROSS = 6  # strips across the width of a bulging face
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A body type: profile vertices (y, z, half width, bulge) from the front bumper's foot over the roof to the rear."""
+    """A body type: profile vertices (y, z, half width, bulge) from the front bumper over the roof to the rear."""
 
     name: str
     profile: tuple[tuple[float, float, float, float], ...]
-    wheels_y: tuple[float, float]
-    wheel_radius: float = 0.32
+    wheels: tuple[float, float, float]
+    """y of the front and of the rear axle, and the radius."""
 
     @property
     def front_y(self) -> float:
@@ -50,7 +51,7 @@ SEDAN = Body(
         (1.02, 0.98, 0.86, 0.10), (0.28, 1.42, 0.64, 0.05), (-0.85, 1.44, 0.64, -0.04), (-1.55, 1.08, 0.82, -0.06),
         (-2.12, 1.03, 0.86, -0.14), (-2.24, 0.78, 0.88, -0.18), (-2.26, 0.45, 0.87, -0.18), (-2.15, 0.22, 0.80, -0.15),
     ),
-    (1.38, -1.36),
+    (1.38, -1.36, 0.32),
 )  # fmt: skip
 HATCHBACK = Body(
     "hatchback",
@@ -59,7 +60,7 @@ HATCHBACK = Body(
         (1.02, 1.02, 0.85, 0.10), (0.30, 1.50, 0.66, 0.05), (-1.45, 1.50, 0.66, -0.05), (-1.88, 1.06, 0.82, -0.10),
         (-1.95, 0.98, 0.85, -0.12), (-2.00, 0.76, 0.86, -0.14), (-2.04, 0.45, 0.86, -0.14), (-1.95, 0.22, 0.79, -0.12),
     ),
-    (1.22, -1.22),
+    (1.22, -1.22, 0.32),
 )  # fmt: skip
 SUV = Body(
     "suv",
@@ -68,7 +69,7 @@ SUV = Body(
         (1.05, 1.16, 0.91, 0.08), (0.40, 1.68, 0.72, 0.05), (-1.75, 1.70, 0.72, -0.04), (-2.15, 1.20, 0.88, -0.08),
         (-2.22, 1.10, 0.91, -0.09), (-2.26, 0.84, 0.92, -0.10), (-2.30, 0.50, 0.92, -0.11), (-2.20, 0.27, 0.85, -0.10),
     ),
-    (1.40, -1.38), 0.37,
+    (1.40, -1.38, 0.37),
 )  # fmt: skip
 VAN = Body(
     "van",
@@ -77,7 +78,7 @@ VAN = Body(
         (1.75, 1.20, 0.92, 0.10), (1.05, 1.92, 0.80, 0.06), (-2.38, 1.98, 0.82, -0.02), (-2.46, 1.22, 0.91, -0.03),
         (-2.47, 1.12, 0.92, -0.04), (-2.48, 0.86, 0.93, -0.05), (-2.50, 0.50, 0.93, -0.06), (-2.42, 0.27, 0.87, -0.06),
     ),
-    (1.62, -1.45), 0.34,
+    (1.62, -1.45, 0.34),
 )  # fmt: skip
 BODIES = {body.name: body for body in (SEDAN, HATCHBACK, SUV, VAN)}
 
@@ -113,7 +114,7 @@ def build(body_name: str, colour: tuple[int, int, int], lights_on: bool, seed: i
     body = BODIES[body_name]
     width = body.profile[1][2]
     z_low, z_high = body.profile[0][1], body.profile[3][1]
-    paint = paint_job(body_name, colour, (width * 2, z_high - z_low), lights_on, seed)
+    paint = paint_job(body_name, colour, (width * 2, z_high - z_low), body.wheels, lights_on, seed)
     faces = [*_swept(body, paint), *_sides(body, paint), *_tyres(body, paint)]
     front, rear = body.front_y, body.rear_y
     lamp_z = 0.5 * (body.profile[2][1] + body.profile[3][1]) - 0.02
@@ -124,8 +125,8 @@ def build(body_name: str, colour: tuple[int, int, int], lights_on: bool, seed: i
         faces=tuple(faces),
         front_plate=plate_corners(front + 0.02, facing=1),
         rear_plate=plate_corners(rear - 0.03, facing=-1),
-        headlamps=lamps + (0, front - 0.14, 0),
-        tail_lamps=lamps + (0, rear + 0.08, 0.06),
+        headlamps=lamps + np.array([0, front - 0.14, 0]),
+        tail_lamps=lamps + np.array([0, rear + 0.08, 0.06]),
         footprint=np.array([[-width, front, 0], [width, front, 0], [width, rear, 0], [-width, rear, 0]]),
     )
 
@@ -159,9 +160,9 @@ def _swept(body: Body, paint: PaintJob) -> Iterator[Face]:
         REAR_WINDOW: paint.rear_window, BOOT: paint.boot, REAR: paint.rear_upside_down,
     }  # fmt: skip
     for (first, last), texture in parts.items():
-        length = np.array([np.hypot(*np.subtract(b[:2], a[:2])) for a, b in _pairs(body.profile[first : last + 1])])
+        length = np.array([np.hypot(*np.subtract(b[:2], a[:2])) for a, b in pairwise(body.profile[first : last + 1])])
         share = np.concatenate([[0.0], np.cumsum(length)]) / length.sum()
-        for step, (low, high) in enumerate(_pairs(body.profile[first : last + 1])):
+        for step, (low, high) in enumerate(pairwise(body.profile[first : last + 1])):
             yield from _strip(texture, low, high, 1 - share[step], 1 - share[step + 1])
 
 
@@ -170,7 +171,7 @@ def _strip(
 ) -> Iterator[Face]:
     """The band between two profile vertices, in `_ACROSS` quads; seen from the front, left is the vehicle's right."""
     edges = np.linspace(-1, 1, _ACROSS + 1)
-    for left, right in _pairs(edges):
+    for left, right in pairwise(edges):
         corners = np.array([_on(high, left), _on(high, right), _on(low, right), _on(low, left)])
         u0, u1 = (left + 1) / 2, (right + 1) / 2
         yield Face(texture, np.array([[u0, v_high], [u1, v_high], [u1, v_low], [u0, v_low]]), corners)
@@ -186,7 +187,7 @@ def _sides(body: Body, paint: PaintJob) -> Iterator[Face]:
     upper = [body.profile[index] for index in (3, 4, 7, 8)]
     lower = [(y - bulge, z, w) for y, z, w, bulge in [body.profile[2], *upper, body.profile[9]]]
     for side in (1, -1):
-        for front, rear in _pairs(lower):
+        for front, rear in pairwise(lower):
             floor = body.profile[0][1] + 0.02
             bottom = [(rear[0], floor, rear[2] - 0.03), (front[0], floor, front[2] - 0.03)]
             yield _side_face(paint, side, [(rear[0], rear[1], rear[2]), front, *reversed(bottom)])
@@ -209,8 +210,8 @@ def _side_face(paint: PaintJob, side: int, corners: list[tuple[float, float, flo
 def _tyres(body: Body, paint: PaintJob) -> Iterator[Face]:
     """Treads, as seen from ahead and from behind, and the wheels' discs at the sides."""
     whole = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=float)
-    half, radius = body.profile[1][2], body.wheel_radius
-    for wheel_y in body.wheels_y:
+    half, radius = body.profile[1][2], body.wheels[2]
+    for wheel_y in body.wheels[:2]:
         for left in (-half + 0.02, half - 0.24):
             for facing in (1, -1):
                 y, a, b = wheel_y + facing * radius * 0.8, left, left + 0.22
@@ -221,8 +222,3 @@ def _tyres(body: Body, paint: PaintJob) -> Iterator[Face]:
             rear, front = (rear, front) if side == 1 else (front, rear)
             corners = [[x, rear, radius * 0.9], [x, front, radius * 0.9], [x, front, 0.0], [x, rear, 0.0]]
             yield Face(paint.tyre, whole, np.array(corners))
-
-
-def _pairs(items: object) -> Iterator[tuple]:  # type: ignore[type-arg]
-    sequence = list(items)  # type: ignore[call-overload]
-    return zip(sequence, sequence[1:], strict=False)
