@@ -24,7 +24,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Fetch Kafka's jars and build the S3 server where a collected test needs them."""
     if session.config.option.collectonly:
         return
-    needed = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    needed = {name for item in session.items for name in _needs(item)}
     try:
         if "own_kafka" in needed or ("kafka" in needed and not os.environ.get("PLATEFLOW_TEST_KAFKA")):
             kafka_support.jars()
@@ -32,6 +32,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             s3_support.versitygw()
     except Exception as error:
         pytest.exit(f"the tests' servers could not be set up (the first time needs the network): {error}", 1)
+
+
+def _needs(item: pytest.Item) -> set[str]:
+    """Fixtures that it asks for, and markers, since a parametrised fixture may ask for another by name."""
+    return {*getattr(item, "fixturenames", ()), *(marker.name for marker in item.iter_markers())}
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -1,6 +1,7 @@
 """The servers that the other tests lean on are the real thing."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
@@ -8,7 +9,9 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from tests.support import kafka as kafka_support
 from tests.support.kafka import PASSWORD, USER, Broker, KafkaServer
+from tests.support.processes import free_port
 from tests.support.s3 import S3Server
+from tests.support.services import ServiceProcess
 
 
 def transactional_producer(bootstrap: str, transactional_id: str) -> Producer:
@@ -68,9 +71,7 @@ def test_a_transaction_commits_offsets_that_a_restarted_group_reads(
     producer = transactional_producer(kafka.bootstrap, topic_prefix + "one")
     producer.begin_transaction()
     producer.produce(tracks, b"of clip 0")
-    producer.send_offsets_to_transaction(
-        [TopicPartition(clips, 0, 1)], consumer.consumer_group_metadata(), 30
-    )
+    producer.send_offsets_to_transaction([TopicPartition(clips, 0, 1)], consumer.consumer_group_metadata(), 30)
     producer.commit_transaction(30)
     consumer.close()
 
@@ -112,9 +113,7 @@ def test_the_broker_lets_in_who_knows_the_password(kafka: Broker, mechanism: str
         pytest.skip("PLATEFLOW_TEST_KAFKA points at another broker, whose passwords are not ours")
     login = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": mechanism, "sasl.username": USER}
     right = group_consumer(kafka.sasl_bootstrap, "any", **login, **{"sasl.password": PASSWORD})
-    wrong = group_consumer(
-        kafka.sasl_bootstrap, "any", **login, **{"sasl.password": "wrong", "log_level": "0"}
-    )
+    wrong = group_consumer(kafka.sasl_bootstrap, "any", **login, **{"sasl.password": "wrong", "log_level": "0"})
 
     assert right.list_topics(timeout=10).brokers
     with pytest.raises(KafkaException):
@@ -170,3 +169,24 @@ def test_s3_keys_matter(s3: S3Server) -> None:
     with pytest.raises(ClientError) as refused:
         stranger.list_objects_v2(Bucket=bucket)
     assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+
+
+def test_a_service_of_ours_starts_says_what_it_lacks_and_leaves_when_asked(
+    kafka: Broker, fresh_topic: Callable[..., str], topic_prefix: str, tmp_path: Path
+) -> None:
+    settings = {
+        "KAFKA_BROKER": kafka.bootstrap,
+        "PLATEFLOW_KAFKA_TOPIC_PREFIX": topic_prefix + "plateflow",
+        "PLATEFLOW_KAFKA_GROUP": topic_prefix + "plateflow",
+        "KAFKA_QUEUE_NAME": fresh_topic("vault"),
+        "STORAGE_URI": f"http://127.0.0.1:{free_port()}",
+        "STORAGE_ACCESS_KEY": "key",
+        "STORAGE_SECRET": "secret",
+        "PLATEFLOW_CLIPS_URL": str(tmp_path / "clips"),
+    }
+    ingest = ServiceProcess("ingest", settings, tmp_path).start()
+    ingest.wait_until_it_says("Vault does not answer")
+
+    assert ingest.ask("/readyz").status_code == 503
+    assert ingest.ask("/healthz").status_code == 200
+    assert ingest.stop() == 0

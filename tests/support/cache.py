@@ -37,10 +37,6 @@ def _make_whole(folder: Path, make: Callable[[Path], None]) -> None:
 
 def run_quietly(command: Sequence[str], extra_env: dict[str, str] | None = None) -> None:
     """Run a command that should succeed; its output is shown only where it does not."""
-    done = subprocess.run(
-        command, env={**os.environ, **(extra_env or {})}, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, env={**os.environ, **(extra_env or {})}, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise RuntimeError(
-            f"`{' '.join(command)}` ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
-        )
+        raise RuntimeError(f"`{' '.join(command)}` ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")

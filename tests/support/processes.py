@@ -40,7 +40,13 @@ class ServerProcess:
     """One running server: `kill`, `stop`, `pause`, `resume`, and the log it writes."""
 
     def __init__(
-        self, name: str, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: Sequence[str],
+        log: Path,
+        *,
+        environment: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
     ) -> None:
         self.name = name
         self.log = log
@@ -50,7 +56,8 @@ class ServerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **(env or {})},
+                env=environment,
+                cwd=cwd,
                 start_new_session=True,
                 preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call, takes no lock
             )
@@ -58,6 +65,11 @@ class ServerProcess:
     @property
     def running(self) -> bool:
         return self._process.poll() is None
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs."""
+        return self._process.poll()
 
     def wait_until(self, ready: Callable[[], bool], timeout_s: float = 60) -> None:
         """Return when `ready()` holds; raise with the end of the log where the server dies or is late."""
@@ -70,13 +82,14 @@ class ServerProcess:
                 raise RuntimeError(f"{self.name} was not ready within {timeout_s:.0f} s.\n{self.tail()}")
             time.sleep(0.05)
 
-    def stop(self, timeout_s: float = 30) -> None:
-        """Ask it to end (SIGTERM), kill it where it does not."""
+    def stop(self, timeout_s: float = 30) -> int:
+        """Ask it to end (SIGTERM), kill it where it does not; the exit code, negative for a signal."""
         self._signal(signal.SIGTERM)
         try:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             self.kill()
+        return self._process.returncode
 
     def kill(self) -> None:
         """End it without warning (SIGKILL), with all its children."""

