@@ -131,11 +131,11 @@ class LocalStore:
 def _rename(temporary: Path, target: Path) -> None:
     """Renames; makes the folder, again where a sweep removed it in between because it was empty."""
     for attempt in range(10):
-        target.parent.mkdir(parents=True, exist_ok=True)
         try:
+            target.parent.mkdir(parents=True, exist_ok=True)
             temporary.replace(target)
             return
-        except FileNotFoundError:
+        except (FileNotFoundError, FileExistsError):
             if attempt == 9:
                 raise
 

@@ -1,0 +1,57 @@
+"""Metrics have names, units and labels that a dashboard can rely on, and give nothing away."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from prometheus_client import Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from services.runtime import metrics
+
+OURS = {name: one for name, one in vars(metrics).items() if isinstance(one, MetricWrapperBase)}
+BOUNDED = {"service", "outcome", "reason", "stage", "how", "kind", "model", "source", "store", "topic", "partition"}
+
+
+def described_by(metric: MetricWrapperBase) -> Metric:
+    (described,) = metric.describe()
+    return described
+
+
+@pytest.mark.parametrize("metric", OURS.values(), ids=OURS.keys())
+def test_every_metric_has_our_prefix_a_meaning_and_bounded_labels(metric: MetricWrapperBase) -> None:
+    described = described_by(metric)
+
+    assert described.name.startswith("plateflow_")
+    assert re.fullmatch(r"[a-z_]+", described.name)
+    assert described.documentation.endswith(".")
+    assert set(metric._labelnames) <= BOUNDED
+
+
+@pytest.mark.parametrize("metric", OURS.values(), ids=OURS.keys())
+def test_no_metric_is_told_apart_by_plate_camera_or_key(metric: MetricWrapperBase) -> None:
+    assert not {"plate", "camera", "key", "recording", "text"} & set(metric._labelnames)
+
+
+def test_times_are_in_seconds() -> None:
+    for metric in OURS.values():
+        if isinstance(metric, Histogram):
+            assert described_by(metric).name.endswith(("_seconds", "_size"))
+
+
+def test_the_parts_of_the_system_are_covered() -> None:
+    for needed in ("RECORDS", "TRANSACTIONS", "RECORDINGS", "STAGE_SECONDS", "READINGS", "SIGHTINGS", "LEDGER_DROPS"):
+        assert isinstance(OURS[needed], (Counter, Gauge, Histogram))
+
+
+def test_prometheus_can_parse_what_is_shown() -> None:
+    metrics.RECORDS.labels("test", "handled").inc()
+    text = generate_latest(metrics.REGISTRY).decode()
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+
+    assert families["plateflow_records"].documentation.startswith("Records whose results are committed")
+    assert any(sample.labels.get("version") for sample in families["plateflow_build_info"].samples)
+    assert "process_resident_memory_bytes" in families
