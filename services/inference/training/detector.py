@@ -1,12 +1,12 @@
 """Trains the plate detector: COCO start weights and labelled photos in, `detector.onnx` and its card out.
 
-Three phases, each ultralytics' own loop started from the phase before: `photos` (labelled photos, mosaics),
-`mixed` (photos, photos with drawn plates pasted in, drawn scenes, pictures without any plate), `settle` (the
-same without mosaics, at a low learning rate). A phase that ended leaves `<phase>/done`; one that was cut off
-goes on from its last epoch, so the one command can be stopped and repeated at any time. The validation photos
-are looked at once, at the end, and never choose anything.
+Three phases, each ultralytics' own loop started from the phase before: `photos` (labelled photos, mosaics), `mixed`
+(also photos with drawn plates pasted in, drawn and simulated streets, pictures without any plate), `settle` (the same
+without mosaics, at a low learning rate). A phase that ended leaves `<phase>/done`; one that was cut off goes on from
+its last epoch, so the one command can be stopped and repeated at any time. The validation photos are looked at once,
+at the end, and never choose anything.
 
-    python -m services.inference.training.detector --shared ../shared/data --out build/detector --minutes 70
+    python -m services.inference.training.detector --shared ../shared/data --out build/detector
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,8 +91,12 @@ def prepare_data(shared: Path, out: Path) -> None:
         shutil.copytree(shared / "plates" / "det", data, dirs_exist_ok=True)
     if not (data / "images" / "drawn").exists():
         make_pictures(data, data)
+    if not (data / "images" / "simulated").exists():
+        # As a command, not an import: the simulator stands above inference.
+        simulate = [sys.executable, "-m", "services.simulator.training_pictures", "--out", str(data)]
+        subprocess.run(simulate, check=True)
     write_data_file(out / "photos.yaml", data, ["images/train"])
-    write_data_file(out / "mixed.yaml", data, ["images/train", "images/drawn"])
+    write_data_file(out / "mixed.yaml", data, ["images/train", "images/drawn", "images/simulated"])
 
 
 def write_data_file(path: Path, root: Path, train: list[str]) -> None:

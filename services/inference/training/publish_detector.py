@@ -166,9 +166,10 @@ def as_markdown(card: dict[str, Any]) -> str:
         "## Training",
         f"`{card['command']}`",
         "788 labelled photos with 926 plates (web pictures of mixed countries, CC0; Romanian dashcam by day and\n"
-        "night, MIT; photos of Russian plates, from a GPL-3.0 collection) and, from the phase `mixed` on, 800\n"
+        "night, MIT; photos of Russian plates, from a GPL-3.0 collection) and, from the phase `mixed` on, 980\n"
         "pictures that the project draws: made-up plates pasted into training photos, drawn streets and vehicles,\n"
-        "close-ups, pictures with signs but without plates. No photo is shipped.\n"
+        "the simulator's streets from made-up cameras, close-ups, pictures with signs but without plates.\n"
+        "No photo is shipped.\n"
         "480 pixels, batches of 16, AdamW, cosine schedule, one CPU core.",
         f"| phase | epochs | minutes | box loss at the end |\n| --- | --- | --- | --- |\n{phases}",
         "## Figures",
@@ -179,8 +180,8 @@ def as_markdown(card: dict[str, Any]) -> str:
         "In the dashcam only near plates are labelled, and in the Russian photos plates in the background often\n"
         "are not, so precision looks lower than it is.",
         "## Limits",
-        "Trained on few photos. Plates under about 16 pixels of width in the network's input are often missed, as\n"
-        "are plates of motorcycles and lorries, which the data hardly show. Writing that looks like a plate may be\n"
+        "Trained on few photos. Plates under about 16 pixels of width in the network's input are often missed, as are\n"
+        "plates of motorcycles and lorries, which the data hardly show. Writing that looks like a plate may be\n"
         "found as one.",
     )
     return "\n\n".join(sections) + "\n"
