@@ -78,7 +78,7 @@ class UploadingCamera:
         """Uploads by tus 1.0.0; False where this Vault has no such thing."""
         size = clip.stat().st_size
         headers = {b"Tus-Resumable": b"1.0.0", **self._keys()}
-        metadata = ",".join(f"{name} {_base64(value)}" for name, value in self._about(clip).items())
+        metadata = ",".join(f"{name} {_base64(value)}".rstrip() for name, value in self._about(clip).items())
         created = self.client.post(
             f"{self.account.api}/storage/tus/",
             headers={**headers, b"Upload-Length": b"%d" % size, b"Upload-Metadata": metadata.encode()},
