@@ -1,0 +1,157 @@
+"""Reads plate crops: in come BGR pictures of plates, out come characters with their probabilities. No torch
+here.
+
+Rules. A crop of any size becomes one grey picture of INPUT_SIZE by `preprocess`, which training uses too, so
+the two cannot differ. The network (ONNX) straightens the plate itself and gives a CTC distribution per
+column; `decode` turns it into a text greedily. The model file carries alphabet, input size and steps in its
+metadata; its model card beside it (`recogniser.json`) carries its SHA-256. Where either disagrees, nothing is
+read and the error says what to do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from services.runtime.errors import Stop
+
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+INPUT_SIZE = (64, 192)  # height, width of the grey picture that the network takes
+WEIGHTS = Path(__file__).parent.parent / "weights" / "recogniser.onnx"
+
+Image = NDArray[np.uint8]
+
+
+class WrongWeights(Stop):
+    """The weights are not the ones this code and their model card describe."""
+
+
+@dataclass(frozen=True, slots=True)
+class CharacterReading:
+    """One decoded reading of one crop.
+
+    `text`: characters of ALPHABET. `probabilities`: (len(text), 36) float32, the distribution over ALPHABET
+    at each decoded character; the mass of the blank is left out, so a row sums to at most 1.
+    """
+
+    text: str
+    probabilities: NDArray[np.float32]
+
+    @property
+    def confidences(self) -> tuple[float, ...]:
+        """Probability of each chosen character, rounded to 4 digits so that decisions repeat exactly."""
+        return tuple(
+            round(float(row[ALPHABET.index(char)]), 4) for char, row in zip(self.text, self.probabilities, strict=True)
+        )
+
+
+class Recogniser(Protocol):
+    """Anything that reads plates: BGR crops of any size in, one reading per crop out, in the same order."""
+
+    def read(self, crops: Sequence[Image]) -> list[CharacterReading]: ...
+
+
+def crop_plate(frame: Image, box_xywh: Sequence[float], margin: float = 0.06) -> Image:
+    """The part of `frame` (h, w, 3) that the recogniser expects: the detector's box (pixels) grown by
+    `margin` of its size on each side, cut at the frame's edges. Raises ValueError for a box that lies outside
+    the frame."""
+    x, y, width, height = box_xywh
+    rows, columns = frame.shape[:2]
+    x0, y0 = max(int(x - width * margin), 0), max(int(y - height * margin), 0)
+    x1 = min(int(np.ceil(x + width * (1 + margin))), columns)
+    y1 = min(int(np.ceil(y + height * (1 + margin))), rows)
+    if x0 >= x1 or y0 >= y1:
+        raise ValueError(f"the box {tuple(box_xywh)} lies outside the frame of {columns}x{rows} pixels")
+    return frame[y0:y1, x0:x1]
+
+
+def preprocess(crop: Image) -> Image:
+    """A BGR or grey crop of any size as grey uint8 of INPUT_SIZE, stretched. Raises ValueError for an empty
+    crop."""
+    if crop.size == 0:
+        raise ValueError("an empty crop cannot be read: give a picture of at least one pixel")
+    grey = crop if crop.ndim == 2 else cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
+    return cv2.resize(grey, INPUT_SIZE[::-1], interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+def decode(probabilities: NDArray[np.float32]) -> CharacterReading:
+    """Greedy CTC decoding (Graves et al. 2006) of (columns, 1 + 36) probabilities, class 0 being the blank.
+
+    Adjacent columns of one class are one character; its distribution is taken at the column where it is
+    surest.
+    """
+    best = probabilities.argmax(axis=1)
+    starts = np.flatnonzero((best != 0) & np.diff(best, prepend=0).astype(bool))
+    columns = [_surest(probabilities[:, best[start]], best, int(start)) for start in starts]
+    text = "".join(ALPHABET[int(best[column]) - 1] for column in columns)
+    return CharacterReading(text, probabilities[columns, 1:].astype(np.float32).reshape(len(text), len(ALPHABET)))
+
+
+def _surest(confidence: NDArray[np.float32], best: NDArray[np.intp], start: int) -> int:
+    end = start
+    while end < len(best) and best[end] == best[start]:
+        end += 1
+    return start + int(confidence[start:end].argmax())
+
+
+class OnnxRecogniser:
+    """The recogniser on ONNX Runtime, CPU. `threads` 0 leaves the number to the run-time.
+
+    Raises WrongWeights if the file is missing, is not the one its model card names, or was made for another
+    alphabet or input size than this code's.
+    """
+
+    def __init__(self, weights: Path = WEIGHTS, threads: int = 0, batch: int = 32) -> None:
+        check_hash(weights)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        self._session = ort.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"])
+        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        _check_metadata(weights, self.metadata)
+        self._batch = batch
+
+    def read(self, crops: Sequence[Image]) -> list[CharacterReading]:
+        """Read BGR crops of any size, `batch` of them at a time."""
+        readings: list[CharacterReading] = []
+        for start in range(0, len(crops), self._batch):
+            pictures = np.stack([preprocess(crop) for crop in crops[start : start + self._batch]])[:, None]
+            outputs: Any = self._session.run(["probabilities"], {"crops": pictures})
+            readings += [decode(columns) for columns in outputs[0]]
+        return readings
+
+
+def check_hash(weights: Path) -> None:
+    """Compare the file with the SHA-256 in the model card beside it (same name, `.json`)."""
+    card = weights.with_suffix(".json")
+    for needed in (weights, card):
+        if not needed.is_file():
+            raise WrongWeights(
+                f"{needed} is missing: restore it from the repository, or train it with "
+                "`python -m services.inference.training.recogniser`"
+            )
+    stated = json.loads(card.read_text())["sha256"]
+    found = hashlib.sha256(weights.read_bytes()).hexdigest()
+    if found != stated:
+        raise WrongWeights(
+            f"{weights} has SHA-256 {found[:12]}…, its model card {card.name} says {stated[:12]}…: "
+            "restore both from the same commit, or export them again together"
+        )
+
+
+def _check_metadata(weights: Path, metadata: dict[str, str]) -> None:
+    expected = {"alphabet": ALPHABET, "input_size": f"{INPUT_SIZE[0]}x{INPUT_SIZE[1]}"}
+    for key, value in expected.items():
+        if metadata.get(key) != value:
+            raise WrongWeights(
+                f"{weights} was made for {key} {metadata.get(key)!r}, this version needs {value!r}: "
+                "use the weights of the same release, or export them again"
+            )

@@ -1,0 +1,100 @@
+"""The plate renderer: same seed, same pixels; legible, of the right shape; hard crops stay within their bounds."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.inference.models.recogniser import ALPHABET, INPUT_SIZE
+from services.inference.training.crops import Studio
+from services.inference.training.fonts import dejavu, glyph, training_fonts
+from services.inference.training.painter import SEPARATORS
+from services.inference.training.plates import STYLES, plate_text, render_plate
+
+STYLE_NAMES = st.sampled_from(sorted(STYLES))
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@settings(max_examples=25, deadline=None)
+@given(style=STYLE_NAMES, seed=SEEDS)
+def test_the_same_seed_gives_the_same_pixels(style: str, seed: int) -> None:
+    text = plate_text(style, np.random.default_rng(seed))
+    one, two = render_plate(text, style, seed), render_plate(text, style, seed)
+    assert one.text == two.text
+    assert np.array_equal(one.image, two.image)
+
+
+@settings(max_examples=25, deadline=None)
+@given(style=STYLE_NAMES, seed=SEEDS)
+def test_a_made_up_text_is_made_of_the_alphabet_and_separators_alone(style: str, seed: int) -> None:
+    text = plate_text(style, np.random.default_rng(seed))
+    plate = render_plate(text, style, seed, height=40)
+    assert set(text) <= set(ALPHABET + SEPARATORS)
+    assert plate.text == "".join(char for char in text if char not in SEPARATORS)
+    assert 4 <= len(plate.text) <= 9
+
+
+@pytest.mark.parametrize("style", sorted(STYLES))
+def test_a_plate_has_the_shape_of_its_standard(style: str) -> None:
+    image = render_plate("A123BC77", style, 1, height=112).image
+    width, height = STYLES[style].size
+    assert image.dtype == np.uint8
+    assert image.shape[0] == 112
+    if width:
+        assert image.shape[1] / 112 == pytest.approx(width / height, rel=0.01)
+
+
+def test_every_character_leaves_its_own_ink() -> None:
+    plates = {char: render_plate(f"A{char}00BC77", seed=5, wobble=0).image for char in "0123456789"}
+    assert len({image.tobytes() for image in plates.values()}) == len(plates)
+
+
+def test_the_letters_of_a_russian_plate_are_lower_than_its_digits() -> None:
+    image = render_plate("A888AA77", seed=2, wobble=0, height=224).image.min(axis=2)
+    first_letter, first_digit = image[20:200, 80:170], image[20:200, 190:275]
+
+    def inked_rows(part: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> int:
+        return int((part < 90).any(axis=1).sum())
+
+    assert inked_rows(first_letter) < 0.85 * inked_rows(first_digit)
+
+
+def test_an_unknown_style_says_which_there_are() -> None:
+    with pytest.raises(ValueError, match="choose one of ru_private"):
+        render_plate("A123BC77", "martian")
+
+
+def test_a_character_outside_the_alphabet_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="not 'Ж'"):
+        render_plate("Ж123BC77")
+
+
+def test_dejavu_is_there_without_any_cache() -> None:
+    assert dejavu() in training_fonts(None)
+    assert glyph(dejavu(), "8").mask.max() == 255
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=SEEDS, hardness=st.floats(0, 1))
+def test_crops_are_what_the_recogniser_takes_and_repeat_by_seed(seed: int, hardness: float) -> None:
+    one, two = (
+        Studio(np.random.default_rng(seed), training_fonts(None), pool=2, hardness=hardness).crop() for _ in range(2)
+    )
+    assert one.image.shape == INPUT_SIZE
+    assert one.image.dtype == np.uint8
+    assert set(one.text) <= set(ALPHABET)
+    assert np.array_equal(one.image, two.image)
+    assert np.array_equal(one.corners, two.corners)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=SEEDS)
+def test_the_corners_of_a_crop_go_clockwise_from_the_top_left(seed: int) -> None:
+    corners = Studio(np.random.default_rng(seed), training_fonts(None), pool=2).crop().corners.astype(float)
+    (x0, y0), (x1, y1), (x2, y2), (x3, y3) = corners
+    area = ((x0 * y1 - x1 * y0) + (x1 * y2 - x2 * y1) + (x2 * y3 - x3 * y2) + (x3 * y0 - x0 * y3)) / 2
+    assert area > 0
+    assert x0 < x1
+    assert y0 < y3
+    assert corners.min() > -0.2
+    assert corners.max() < 1.2
