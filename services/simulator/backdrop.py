@@ -34,7 +34,7 @@ class Light:
 
 DAY = Light((92, 140, 200), (205, 220, 232), (1.0, 0.99, 0.96), lamps=False, noise=1.8)
 OVERCAST = Light((168, 176, 184), (214, 218, 220), (0.90, 0.92, 0.94), lamps=False, noise=2.2, shadow=0.34)
-DUSK = Light((38, 46, 78), (196, 132, 104), (0.46, 0.45, 0.53), lamps=True, noise=3.0, shadow=0.22)
+DUSK = Light((38, 46, 78), (196, 132, 104), (0.46, 0.45, 0.53), lamps=True, noise=2.2, shadow=0.22)
 
 
 @dataclass(frozen=True, slots=True)
