@@ -8,7 +8,7 @@ from typing import ClassVar
 from pydantic import Field, FilePath
 
 from services.aggregator.core.config import Options
-from services.runtime.settings import KafkaSettings, Seconds, ServiceSettings, Settings
+from services.runtime.settings import KafkaSettings, Seconds, Settings, StreamSettings
 
 
 class RulesSettings(Settings):
@@ -50,7 +50,7 @@ class RulesSettings(Settings):
         )
 
 
-class AggregatorSettings(ServiceSettings):
+class AggregatorSettings(StreamSettings):
     """Everything that the aggregator reads from its environment."""
 
     env_prefix: ClassVar[str] = "PLATEFLOW_"

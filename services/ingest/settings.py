@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from pydantic import AliasChoices, ByteSize, Field
 
-from services.runtime.settings import KafkaSettings, ServiceSettings, StoreSettings, VaultSettings
+from services.runtime.settings import KafkaSettings, StreamSettings, StoreSettings, VaultSettings
 
 
-class IngestSettings(ServiceSettings):
+class IngestSettings(StreamSettings):
     """Vault's announcements in, clips in the store and their messages out."""
 
     env_prefix: ClassVar[str] = "PLATEFLOW_INGEST_"
