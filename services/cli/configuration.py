@@ -10,10 +10,11 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from services.runtime.environment import Settings, Variable, groups
-from services.runtime.settings import ServiceSettings
+from services.runtime.environment import Settings, Variable, groups, variables
+from services.runtime.settings import ServiceSettings, StoreSettings
 
 SERVICES = ("ingest", "inference", "aggregator")
+TITLES: dict[type[Settings], str] = {StoreSettings: "ClipStore"}
 TARGET = Path(__file__).parents[2] / "docs" / "configuration.md"
 HEAD = """# Configuration
 
@@ -62,23 +63,35 @@ def settings_of(service: str) -> type[ServiceSettings]:
 
 def document(services: Mapping[str, type[ServiceSettings]]) -> str:
     """The whole page: what several services read, group by group, then each service's own."""
-    readers = _readers(services)
-    shared = {group: names for group, names in readers.items() if not issubclass(group, ServiceSettings)}
     parts = [HEAD]
-    for group, names in shared.items():
-        parts.append(_section(_title(group), f"{_sentence(group)}\nRead by {_and(names)}.", dict(groups(group))[group]))
+    for group, kinds in _readers(services).items():
+        parts.append(_section(_title(group), _intro(group, kinds), dict(groups(group))[group]))
     for name, kind in services.items():
-        parts.append(_section(f"Only {name}", _sentence(kind), list(_own(kind))))
+        if own := list(_own(kind)):
+            parts.append(_section(f"Only {name}", _sentence(kind), own))
     return "\n".join(parts)
 
 
-def _readers(services: Mapping[str, type[ServiceSettings]]) -> dict[type[Settings], list[str]]:
-    readers: dict[type[Settings], list[str]] = {}
+def _readers(services: Mapping[str, type[ServiceSettings]]) -> dict[type[Settings], dict[str, type[Settings]]]:
+    """Each group, and who reads it: the service, and which variety of the group it has."""
+    readers: dict[type[Settings], dict[str, type[Settings]]] = {}
     for name, kind in services.items():
         for group, own in list(groups(kind)):
-            if own and name not in readers.setdefault(group, []):
-                readers[group].append(name)
+            if own and group is not kind:
+                readers.setdefault(_plain(group), {})[name] = group
     return readers
+
+
+def _plain(group: type[Settings]) -> type[Settings]:
+    """The group that ``group`` only varies: a base with the same variables."""
+    names = [variable.name for variable in variables(group)]
+    bases = [one for one in group.__mro__ if issubclass(one, Settings) and one is not Settings]
+    return [one for one in bases if [variable.name for variable in variables(one)] == names][-1]
+
+
+def _intro(group: type[Settings], kinds: Mapping[str, type[Settings]]) -> str:
+    varied = [f"In {name}: {_sentence(kind)}" for name, kind in kinds.items() if kind is not group]
+    return "\n".join([_sentence(group), f"Read by {_and(list(kinds))}.", *varied])
 
 
 def _own(kind: type[ServiceSettings]) -> Iterator[Variable]:
@@ -88,15 +101,14 @@ def _own(kind: type[ServiceSettings]) -> Iterator[Variable]:
         yield from own if group is kind else (one for one, other in zip(own, usual, strict=True) if one != other)
 
 
-def _section(title: str, intro: str, variables: list[Variable]) -> str:
-    head = "| variable | Kerberos' name | default | meaning |\n|---|---|---|---|"
-    return "\n".join([f"## {title}", "", intro, "", head, *map(_row, variables), ""])
+def _section(title: str, intro: str, rows: list[Variable]) -> str:
+    head = "| variable | other names | default | meaning |\n|---|---|---|---|"
+    return "\n".join([f"## {title}", "", intro, "", head, *map(_row, rows), ""])
 
 
 def _row(variable: Variable) -> str:
-    default = "**required**" if variable.default is None else variable.default
-    if variable.default not in (None, "not set"):
-        default = f"`{default}`"
+    words = {None: "**required**", "required": "**required**", "not set": "not set"}
+    default = words.get(variable.default, f"`{variable.default}`")
     aliases = ", ".join(f"`{name}`" for name in variable.aliases)
     meaning = variable.description + (" Secret." if variable.secret else "")
     cells = (f"`{variable.name}`", aliases, default, meaning)
@@ -104,12 +116,12 @@ def _row(variable: Variable) -> str:
 
 
 def _title(group: type[Settings]) -> str:
-    words = "".join(f" {c}" if c.isupper() else c for c in group.__name__.removesuffix("Settings"))
-    return words.strip().capitalize()
+    name = TITLES.get(group, group.__name__.removesuffix("Settings"))
+    return "".join(f" {c}" if c.isupper() else c for c in name).strip().capitalize()
 
 
 def _sentence(kind: type[Settings]) -> str:
-    return (kind.__doc__ or "").strip().partition("\n\n")[0]
+    return " ".join((kind.__doc__ or "").strip().partition("\n\n")[0].split())
 
 
 def _and(names: list[str]) -> str:

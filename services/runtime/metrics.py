@@ -82,7 +82,6 @@ REPLAYED_RECORDS = _counter(
     "service",
 )
 STORE_REMOVED = _counter("store_removed_files", "Files removed by a sweep, by store: clips, objects.", "store")
-STORE_BYTES = _gauge("store_bytes", "Bytes in a store after its last sweep.", "store")
 
 # ---- ingest ------------------------------------------------------------------------------------------------
 RECORDINGS = _counter(

@@ -205,16 +205,19 @@ class VaultSettings(Settings):
         default=None,
         description="Base address of Vault's API, such as https://vault.example/api. "
         "May be left out where a source map covers every source.",
+        json_schema_extra={"default": "required"},
         validation_alias=AliasChoices("STORAGE_URI", "VAULT_API_URL", "KERBEROS_STORAGE_URI"),
     )
     access_key: SecretStr | None = Field(
         default=None,
         description="Access key of the Vault account.",
+        json_schema_extra={"default": "required"},
         validation_alias=AliasChoices("STORAGE_ACCESS_KEY", "VAULT_ACCESS_KEY", "KERBEROS_STORAGE_ACCESS_KEY"),
     )
     secret_key: SecretStr | None = Field(
         default=None,
-        description="Secret of the Vault account.",
+        description="Secret key of the Vault account.",
+        json_schema_extra={"default": "required"},
         validation_alias=AliasChoices(
             "STORAGE_SECRET", "STORAGE_SECRET_KEY", "VAULT_SECRET_KEY", "KERBEROS_STORAGE_SECRET"
         ),

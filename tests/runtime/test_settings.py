@@ -239,3 +239,29 @@ def test_the_page_names_every_variable_of_every_service() -> None:
     assert "| `PLATEFLOW_KAFKA_BROKER` | `KAFKA_BROKER` | **required** |" in page
     assert "| `PLATEFLOW_HTTP_PORT` |  | `9101` |" in page
     assert "Read by whole." in page
+
+
+@pytest.mark.parametrize("service", configuration.SERVICES)
+def test_every_service_has_settings_that_the_page_can_show(service: str) -> None:
+    kind = configuration.settings_of(service)
+    page = configuration.document({service: kind})
+
+    for variable in variables(kind):
+        assert f"`{variable.name}`" in page
+        assert variable.description
+
+
+def test_a_variety_of_a_group_is_shown_once() -> None:
+    class LenientVault(VaultSettings):
+        """Vault may be left out."""
+
+    class OtherSettings(ServiceSettings):
+        """Another service."""
+
+        vault: LenientVault
+
+    page = configuration.document({"whole": WholeSettings, "other": OtherSettings})
+
+    assert page.count("| `PLATEFLOW_VAULT_URI` |") == 1
+    assert "Read by whole and other." in page
+    assert "In other: Vault may be left out." in page
