@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import AliasChoices, ByteSize, Field
 
-from services.runtime.settings import KafkaSettings, StreamSettings, StoreSettings, VaultSettings
+from services.runtime.settings import StoreSettings, StreamSettings, VaultSettings
 
 
 class IngestSettings(StreamSettings):
@@ -15,7 +15,6 @@ class IngestSettings(StreamSettings):
 
     env_prefix: ClassVar[str] = "PLATEFLOW_INGEST_"
 
-    kafka: KafkaSettings
     vault: VaultSettings
     clips: StoreSettings
     results: int = Field(

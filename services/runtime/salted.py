@@ -35,9 +35,7 @@ def decrypted(path: Path, passphrases: Sequence[str]) -> Iterator[bytes]:
     where the last block is not the end.
     """
     if not passphrases:
-        raise Reject(
-            "encrypted", "the recording is encrypted: set PLATEFLOW_VAULT_DECRYPTION_KEYS to the agent's key"
-        )
+        raise Reject("encrypted", "the recording is encrypted: set PLATEFLOW_VAULT_DECRYPTION_KEYS to the agent's key")
     with path.open("rb") as file:
         salt = file.read(BLOCK)[len(SALTED) :]
         body = path.stat().st_size - BLOCK
@@ -80,6 +78,4 @@ def _plain(file: BinaryIO, decryptor: CipherContext) -> Iterator[bytes]:
     try:
         yield unpadder.update(decryptor.finalize()) + unpadder.finalize()
     except ValueError as error:
-        raise Reject(
-            "truncated", "the encrypted recording does not end in a valid padding: it was cut off"
-        ) from error
+        raise Reject("truncated", "the encrypted recording does not end in a valid padding: it was cut off") from error

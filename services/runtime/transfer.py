@@ -76,17 +76,13 @@ def save(chunks: Iterable[bytes], into: Path, limit: int) -> Saved:
 
 
 def reject_too_large(limit: int) -> NoReturn:
-    raise Reject(
-        "too-large", f"the recording is larger than the limit of {limit} bytes; raise the limit to admit it"
-    )
+    raise Reject("too-large", f"the recording is larger than the limit of {limit} bytes; raise the limit to admit it")
 
 
 def disk_failed(error: OSError, path: Path) -> Retry:
     """The instruction for a disk that cannot be written to or read from."""
     why = error.strerror or type(error).__name__
-    return Retry(
-        "disk-failed", f"cannot write {path.parent}: {why}; make room or repair the disk", lambda: False
-    )
+    return Retry("disk-failed", f"cannot write {path.parent}: {why}; make room or repair the disk", lambda: False)
 
 
 def gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -101,9 +97,7 @@ def gunzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
                 chunk = inflater.unconsumed_tail or inflater.unused_data
         yield inflater.flush()
     except zlib.error as error:
-        raise WayFailed(
-            Obstacle.UNAVAILABLE, "the answer is not the gzip stream that it claims to be"
-        ) from error
+        raise WayFailed(Obstacle.UNAVAILABLE, "the answer is not the gzip stream that it claims to be") from error
     if not inflater.eof:
         raise WayFailed(Obstacle.UNAVAILABLE, "the gzip stream broke off")
 

@@ -178,9 +178,7 @@ class VaultClient:
     def _refused(self, account: Account, source: str, detail: str) -> Exception:
         answer = self._http.ping(account)
         if answer is Ping.UNREACHABLE:
-            return Retry(
-                "vault-unavailable", f"{detail}; /ping does not answer", lambda: self._healthy(source)
-            )
+            return Retry("vault-unavailable", f"{detail}; /ping does not answer", lambda: self._healthy(source))
         if answer is Ping.REFUSED and account.own:
             return Stop(
                 "Vault refuses our keys: correct STORAGE_ACCESS_KEY and STORAGE_SECRET "

@@ -68,9 +68,7 @@ class Account:
 class VaultHttp:
     """One HTTP client for all ways; safe to use from several threads."""
 
-    def __init__(
-        self, allowed: Collection[str], limit: int, connect_timeout_s: float, read_timeout_s: float
-    ) -> None:
+    def __init__(self, allowed: Collection[str], limit: int, connect_timeout_s: float, read_timeout_s: float) -> None:
         for name in _CHATTY:
             logging.getLogger(name).setLevel(logging.WARNING)
         self._allowed = {host.lower() for host in allowed}
@@ -148,13 +146,9 @@ class VaultHttp:
             with self._http.stream("GET", url, headers=[*headers, (b"Accept-Encoding", b"gzip")]) as response:
                 yield response
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
-            raise WayFailed(
-                Obstacle.UNEXPECTED, f"cannot be asked for ({type(error).__name__})", 0
-            ) from error
+            raise WayFailed(Obstacle.UNEXPECTED, f"cannot be asked for ({type(error).__name__})", 0) from error
         except httpx.HTTPError as error:
-            raise WayFailed(
-                Obstacle.UNAVAILABLE, f"{host_of(url)} does not answer ({type(error).__name__})"
-            ) from None
+            raise WayFailed(Obstacle.UNAVAILABLE, f"{host_of(url)} does not answer ({type(error).__name__})") from None
 
     def _save(self, response: httpx.Response, into: Path) -> Saved:
         announced = response.headers.get("content-length", "")
