@@ -8,7 +8,7 @@ from typing import ClassVar
 from pydantic import Field, FilePath
 
 from services.aggregator.core.config import Options
-from services.runtime.settings import KafkaSettings, Seconds, Settings, StreamSettings
+from services.runtime.settings import KafkaSettings, ObservabilitySettings, Seconds, Settings, StreamSettings
 
 
 class RulesSettings(Settings):
@@ -64,3 +64,4 @@ class AggregatorSettings(StreamSettings):
     )
     kafka: KafkaSettings
     rules: RulesSettings = RulesSettings()
+    observability: ObservabilitySettings = ObservabilitySettings(http_port=8082)
