@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --prefer-binary
 ARGS   ?=
+SHARED ?= ../shared
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format docs train-detector train-recogniser clean
@@ -56,11 +57,13 @@ docs: $(VENV)/.installed-dev  ## Generate docs/schemas and docs/configuration.md
 	@$(BIN)/python -m services.cli.configuration
 
 # ---- the models -----------------------------------------------------------------------------------------------------
-train-detector: $(VENV)/.installed-train  ## Train the plate detector and export its ONNX; resumes (ARGS=...)
-	@$(BIN)/python -m services.inference.training.detector $(ARGS)
+train-detector: $(VENV)/.installed-train  ## Train the plate detector on $(SHARED), export it; resumes (ARGS=...)
+	@$(BIN)/python -m services.inference.training.detector --shared $(SHARED)/data --out build/detector $(ARGS)
 
-train-recogniser: $(VENV)/.installed-train  ## Train the plate recogniser and export its ONNX; resumes (ARGS=...)
-	@$(BIN)/python -m services.inference.training.recogniser $(ARGS)
+train-recogniser: $(VENV)/.installed-train  ## Train the recogniser on rendered plates, export it; resumes (ARGS=...)
+	@$(BIN)/python -m services.inference.training.fonts --cache .cache/fonts
+	@$(BIN)/python -m services.inference.training.recogniser --out build/recogniser --fonts .cache/fonts \
+	  --shared $(SHARED) $(if $(wildcard build/recogniser/last.pt),--resume) $(ARGS)
 
 clean:  ## Remove the virtual environment, caches and outputs
 	@rm -rf $(VENV) .cache build demo-out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
