@@ -35,7 +35,9 @@ from services.inference.models.factory import Device, create_detector
 from services.inference.models.recogniser import OnnxRecogniser, crop_plate
 from services.runtime.errors import Stop
 
-app = typer.Typer(help="Measure the models on pictures whose plates are known.", no_args_is_help=True)
+app = typer.Typer(
+    help="Measure the models on pictures whose plates are known.", no_args_is_help=True, add_completion=False
+)
 
 
 @app.callback()
@@ -131,6 +133,8 @@ def _table(report: Report) -> Table:
         table.add_column(heading, justify="left" if heading == "measure" else "right")
     table.add_row("detection recall, IoU 0.5", *_share_cells(report.recall))
     table.add_row("detection precision, IoU 0.5", *_share_cells(report.precision))
+    if not report.text.exact.whole:
+        return table
     for name, text in (("on true boxes", report.text), ("end to end", report.end_to_end)):
         table.add_row(f"exact plates, {name}", *_share_cells(text.exact))
         table.add_row(f"character error rate, {name}", *_rate_cells(text))

@@ -25,7 +25,7 @@ from services.inference.core.evaluation import (
 )
 from services.inference.core.truth import TruePlate, TruthError, normalise, parse_truth
 from services.inference.training.plates import render_plate
-from services.inference.training.truth import detection_rows, recognition_rows, yolo_box
+from services.inference.training.truth import crop_texts, detection_rows, recognition_rows, yolo_box
 
 HEADER = "file,x,y,w,h,text"
 words = st.text("ABC1", max_size=8)
@@ -91,6 +91,9 @@ def test_truth_is_made_of_labels_and_of_labelled_crops(tmp_path: Path) -> None:
         ("none.jpg", "", "", "", "", ""),
         ("one.jpg", 80, 20, 40, 10, ""),
     ]
+    (tmp_path / "crops.csv").write_text("file,text,split,width,height\nc/one_0.jpg,A1,val,40,10\n")
+    with_text = detection_rows(tmp_path, tmp_path, crop_texts(tmp_path / "crops.csv"))
+    assert list(with_text)[1] == ("one.jpg", 80, 20, 40, 10, "A1")
     assert list(recognition_rows(tmp_path / "labels.csv")) == [("c/1.jpg", 0, 0, "90", "20", "A1")]
 
 

@@ -2,16 +2,16 @@
 
     python -m services.inference.training.truth --shared ../shared/data --out build/truth
 
-`detection-val.csv` (and `-train`) names the labelled photos, without texts: measure with `--images
-../shared/data/plates/det/images/val`. `recognition.csv` names the crops, each box the whole picture:
-measure with `--images ../shared/data/plates/ocr`.
+`detection-val.csv` (and `-train`) names the labelled photos, with texts where the crops have them: measure with
+`--images ../shared/data/plates/det/images/val`. `recognition.csv` names the crops, each box the whole picture, so that
+only its figures on true boxes mean anything: measure with `--images ../shared/data/plates/ocr`.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from PIL import Image
@@ -21,15 +21,19 @@ from services.inference.core.truth import COLUMNS
 Row = tuple[str, object, object, object, object, str]
 
 
-def detection_rows(images: Path, labels: Path) -> Iterator[Row]:
-    """A row per labelled plate, or one row without a box for a photo that has none."""
+def detection_rows(images: Path, labels: Path, texts: Mapping[str, str] | None = None) -> Iterator[Row]:
+    """A row per labelled plate, or one row without a box for a photo that has none.
+
+    `texts` gives the text of box n of photo `name.jpg` under `name_n`; a box that it does not name has none.
+    """
+    known = texts or {}
     for image in sorted(images.glob("*.jpg")):
         with Image.open(image) as picture:
             width, height = picture.size
         label = labels / f"{image.stem}.txt"
         lines = label.read_text().split("\n") if label.exists() else []
         boxes = [yolo_box(line, width, height) for line in lines if line.strip()]
-        yield from ((image.name, *box, "") for box in boxes)
+        yield from ((image.name, *box, known.get(f"{image.stem}_{n}", "")) for n, box in enumerate(boxes))
         if not boxes:
             yield image.name, "", "", "", "", ""
 
@@ -48,6 +52,11 @@ def recognition_rows(labels: Path) -> Iterator[Row]:
             yield row["file"], 0, 0, row["width"], row["height"], row["text"]
 
 
+def crop_texts(labels: Path) -> dict[str, str]:
+    """The texts of the labelled crops by the crops' names: photo and number of the box."""
+    return {Path(file).stem: text for file, *_, text in recognition_rows(labels)}
+
+
 def write_truth(path: Path, rows: Iterable[Row]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -59,8 +68,9 @@ def write_all(shared: Path, out: Path) -> None:
     """Writes the three truth files for the shared plates into `out`."""
     plates = shared / "plates"
     out.mkdir(parents=True, exist_ok=True)
+    texts = crop_texts(plates / "ocr" / "labels.csv")
     for split in ("train", "val"):
-        rows = detection_rows(plates / "det" / "images" / split, plates / "det" / "labels" / split)
+        rows = detection_rows(plates / "det" / "images" / split, plates / "det" / "labels" / split, texts)
         write_truth(out / f"detection-{split}.csv", rows)
     write_truth(out / "recognition.csv", recognition_rows(plates / "ocr" / "labels.csv"))
 
