@@ -174,6 +174,8 @@ def _ground(given: CameraFile) -> Ground:
     plan, image = given.plan, given.image
     if plan is None:
         raise BadCameras("pairs need a plan: {width, height} in plan units")
+    if not all(map(math.isfinite, _numbers(given, plan))):
+        raise BadCameras("every number must be finite")
     if min(plan.width, plan.height, plan.cell or 1, plan.metres_per_unit or 1) <= 0:
         raise BadCameras("plan.width, height, cell and metres_per_unit must be above 0")
     if image is not None and min(image.width, image.height) < 1:
@@ -197,8 +199,14 @@ def _ground(given: CameraFile) -> Ground:
         pairs=len(fit.inliers),
         inliers=sum(fit.inliers),
         rms=round(fit.rms, 3),
-        worst=round(fit.worst, 3),
+        worst=round(fit.worst, 3) if math.isfinite(fit.worst) else None,
     )
+
+
+def _numbers(given: CameraFile, plan: Plan) -> list[float]:
+    points = [number for pair in given.pairs for point in pair for number in point]
+    others = (plan.width, plan.height, plan.cell, plan.metres_per_unit, given.ransac)
+    return points + [number for number in others if number is not None]
 
 
 def _tell(config: Config) -> None:

@@ -78,6 +78,6 @@ def remedy(partition: Partition) -> str:
 
 def migration(topic: str) -> str:
     return (
-        f"stop inference and the aggregators, then run `plateflow aggregator --migrate {topic}`, which deals the cameras "
-        "out again once everything on the topic is aggregated"
+        f"stop inference and the aggregators, then run `plateflow aggregator --migrate {topic}`, which deals the "
+        "cameras out again once everything on the topic is aggregated"
     )

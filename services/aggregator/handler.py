@@ -111,6 +111,10 @@ class AggregatorHandler:
         )
         return start
 
+    def position(self, partition: Partition) -> int:
+        """The next offset that an assigned partition expects."""
+        return self._states[partition].position
+
     def revoked(self, partition: Partition, lost: bool) -> None:
         state = self._states.pop(partition, None)
         if state is not None and not lost:

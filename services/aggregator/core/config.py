@@ -52,8 +52,8 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
     inliers: int = 0
     rms: float = 0.0
     """Of the inliers' reprojection error, in plan units."""
-    worst: float = 0.0
-    """Largest reprojection error of all pairs, in plan units."""
+    worst: float | None = None
+    """Largest reprojection error of all pairs, in plan units; None where a pair lies beyond the horizon."""
 
 
 class Camera(msgspec.Struct, frozen=True, kw_only=True):
