@@ -1,4 +1,5 @@
-"""The decoder on real clips, rendered here: what is sampled, what is rejected, and what happens when its child dies."""
+"""The decoder on real clips, rendered here: what is sampled, what is rejected, and what happens when its
+child dies."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -45,11 +47,14 @@ def reason(decoder: Decoder, path: Path) -> str:
 
 
 def children() -> set[int]:
-    found = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True)
+    found = subprocess.run(
+        ["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True, check=False
+    )
     return {int(line.split()[0]) for line in found.stdout.splitlines() if "decode_child" in line}
 
 
-# ---- sampling ------------------------------------------------------------------------------------------------
+# ---- sampling
+# ------------------------------------------------------------------------------------------------
 
 
 def sampled(times_ms: list[int], fps: float) -> list[int]:
@@ -69,7 +74,7 @@ def test_a_faster_clip_gives_15_frames_a_second_evenly(rate: float) -> None:
     chosen = sampled([round(k * 1000 / rate) for k in range(int(10 * rate))], 15)
 
     assert abs(len(chosen) - 150) <= 1
-    assert max(b - a for a, b in zip(chosen, chosen[1:], strict=False)) <= 1000 / 15 + 1000 / rate + 1
+    assert max(b - a for a, b in pairwise(chosen)) <= 1000 / 15 + 1000 / rate + 1
 
 
 def test_30_fps_at_15_is_every_other_frame() -> None:
@@ -95,7 +100,8 @@ def test_time_counts_from_the_first_frame_in_whole_milliseconds() -> None:
     assert relative_ms(90_000 + 3003, 90_000, Fraction(1, 90_000)) == 33
 
 
-# ---- clips that are fine ---------------------------------------------------------------------------------------
+# ---- clips that are fine
+# ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -191,7 +197,8 @@ def test_a_clip_marked_as_rotated_is_turned_upright(decoder: Decoder, tmp_path: 
     assert frame.image[:60, -50:].mean() > 230  # top right
 
 
-# ---- clips that are not ------------------------------------------------------------------------------------------
+# ---- clips that are not
+# ------------------------------------------------------------------------------------------
 
 
 def test_sound_alone_is_no_video(decoder: Decoder, tmp_path: Path) -> None:
@@ -260,7 +267,8 @@ def test_a_clip_beyond_a_limit_is_rejected_with_the_limit(tmp_path: Path) -> Non
             assert reason(decoder, path) == expected
 
 
-# ---- the child -----------------------------------------------------------------------------------------------------
+# ---- the child
+# -----------------------------------------------------------------------------------------------------
 
 
 def test_one_child_serves_clip_after_clip_also_after_a_bad_one(tmp_path: Path) -> None:
@@ -353,7 +361,7 @@ def test_the_child_of_a_killed_parent_ends_and_leaves_no_shared_memory(tmp_path:
     parent = subprocess.Popen([sys.executable, "-c", _PARENT, str(clip)], stdout=subprocess.PIPE)
     assert parent.stdout is not None
     assert parent.stdout.readline() == b"frame\n"
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(parent.pid)], capture_output=True, text=True)
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(parent.pid)], capture_output=True, text=True, check=False)
     child = int(found.stdout)
     parent.kill()
     parent.wait()

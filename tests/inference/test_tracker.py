@@ -113,9 +113,7 @@ def test_trackers_share_nothing() -> None:
     assert numbers([(0, [box(100)])]) == numbers([(0, [box(100)])]) == [[0]]
 
 
-places = st.tuples(
-    st.integers(0, 1200), st.integers(0, 700), st.integers(40, 160), st.sampled_from([0.2, 0.5, 0.9])
-)
+places = st.tuples(st.integers(0, 1200), st.integers(0, 700), st.integers(40, 160), st.sampled_from([0.2, 0.5, 0.9]))
 clips = st.lists(st.tuples(st.integers(1, 900), st.lists(places, max_size=5, unique=True)), min_size=1, max_size=8)
 
 

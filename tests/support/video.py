@@ -1,4 +1,5 @@
-"""Renders small clips: coloured plates on a grey road, at any times, in any container and codec that PyAV writes."""
+"""Renders small clips: coloured plates on a grey road, at any times, in any container and codec that PyAV
+writes."""
 
 from __future__ import annotations
 
@@ -27,10 +28,12 @@ def write_clip(
     first_pts: int = 0,
     encoder: Mapping[str, str] | None = None,
 ) -> Path:
-    """Writes (time in ms, BGR picture) frames; ``options`` are the container's, ``first_pts`` shifts all times (ms)."""
+    """Writes (time in ms, BGR picture) frames; ``options`` are the container's, ``first_pts`` shifts all
+    times (ms)."""
     settings = {"x265-params": "log-level=none:crf=12"} if codec == "libx265" else {"crf": "12"}
     with av.open(str(path), "w", options=dict(options or {})) as container:
         stream = container.add_stream(codec, rate=1000, options=settings | dict(encoder or {}))
+        assert isinstance(stream, av.VideoStream)
         stream.pix_fmt, stream.time_base = pixels, Fraction(1, 1000)
         stream.codec_context.time_base = Fraction(1, 1000)
         for time_ms, image in frames:
@@ -59,7 +62,8 @@ BITS = 8
 
 
 def numbered(count: int, step_ms: float, width: int = 320, height: int = 240) -> list[tuple[int, Image]]:
-    """Frames that show their number in binary, as eight upright stripes, black or white, most significant first."""
+    """Frames that show their number in binary, as eight upright stripes, black or white, most significant
+    first."""
     return [(round(k * step_ms), _striped(k, width, height)) for k in range(count)]
 
 

@@ -1,0 +1,266 @@
+"""The vote: what counts, what is undecided, and that the order of the readings never matters; and what
+belongs together."""
+
+from __future__ import annotations
+
+import random
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.contracts.messages import Reading
+from services.inference.core.alignment import align, compatible, distance
+from services.inference.core.spread import Spread
+from services.inference.core.stitch import KeepOptions, Piece, keep, stitch
+from services.inference.core.vote import Read, VoteOptions, vote, weigh
+
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def read(text: str, weight: float = 1.0, sure: float = 0.95) -> Read:
+    """A reading whose characters all have the probability ``sure``, the rest spread evenly."""
+    probabilities = np.full((len(text), len(ALPHABET)), (1 - sure) / (len(ALPHABET) - 1), np.float32)
+    for row, character in enumerate(text):
+        probabilities[row, ALPHABET.index(character)] = sure
+    return Read(text, probabilities, weight)
+
+
+def text_of(*reads: Read) -> str:
+    return vote(reads, ALPHABET).text
+
+
+# ---- the vote
+# ------------------------------------------------------------------------------------------------------
+
+
+def test_one_clear_reading_is_the_result() -> None:
+    reading = vote([read("A123BC77")], ALPHABET)
+
+    assert (reading.text, reading.raw, reading.confidence) == ("A123BC77", "A123BC77", 0.95)
+    assert reading.confidences == (0.95,) * 8
+
+
+def test_nothing_legible_is_an_empty_reading() -> None:
+    assert vote([], ALPHABET) == vote([read(""), read("A1", weight=0)], ALPHABET) == Reading("", "", 0.0)
+
+
+def test_a_wrong_first_reading_is_out_voted() -> None:
+    assert text_of(read("A128BC77"), read("A123BC77"), read("A123BC77")) == "A123BC77"
+
+
+def test_a_clear_reading_outweighs_several_blurred_ones() -> None:
+    blurred = [read("A128BC77", weight=0.1)] * 3
+
+    assert text_of(*blurred, read("A123BC77", weight=1.0)) == "A123BC77"
+
+
+def test_equal_evidence_is_undecided_and_the_raw_text_is_kept_beside_it() -> None:
+    reading = vote([read("A123BC77"), read("A128BC77")], ALPHABET)
+
+    assert reading.text == "A12#BC77"
+    assert reading.raw == "A123BC77"
+    assert reading.confidence == reading.confidences[3] < 0.5
+
+
+def test_a_missed_character_does_not_shift_the_others() -> None:
+    assert text_of(read("A123BC77"), read("A123BC77"), read("A13BC77")) == "A123BC77"
+
+
+def test_a_character_that_most_did_not_see_is_left_out() -> None:
+    assert text_of(read("A123BC77"), read("A123BC77"), read("A1123BC77")) == "A123BC77"
+
+
+def test_a_character_that_half_of_the_evidence_has_is_undecided() -> None:
+    assert text_of(read("A123BC77"), read("A123BC7")) == "A123BC#7"
+
+
+def test_different_errors_in_each_reading_add_up_to_the_truth() -> None:
+    assert text_of(read("X123BC77"), read("A723BC77"), read("A123BC71"), read("A123C77")) == "A123BC77"
+
+
+def test_a_doubtful_character_is_undecided() -> None:
+    assert text_of(read("A1", sure=0.35)) == "##"
+
+
+def test_the_confidence_is_that_of_the_least_sure_character() -> None:
+    reading = vote([read("A123", weight=3), read("A128", weight=1)], ALPHABET)
+
+    assert reading.text == "A123"
+    assert reading.confidence == min(reading.confidences) == reading.confidences[3]
+
+
+def test_the_least_share_and_the_least_lead_are_options() -> None:
+    reads = [read("A", weight=3, sure=1.0), read("B", weight=2, sure=1.0)]
+
+    assert vote(reads, ALPHABET, VoteOptions(min_share=0.7)).text == "#"
+    assert vote(reads, ALPHABET, VoteOptions(min_lead=0.3)).text == "#"
+    assert vote(reads, ALPHABET, VoteOptions(min_share=0.5, min_lead=0.2)).text == "A"
+
+
+plates = st.text("AB128", min_size=0, max_size=9)
+some_reads = st.lists(
+    st.builds(read, plates, st.sampled_from([0.1, 0.25, 0.5, 1.0]), st.sampled_from([0.5, 0.9])), max_size=7
+)
+
+
+@given(some_reads, st.randoms(use_true_random=False))
+def test_the_order_of_the_readings_does_not_matter(reads: list[Read], rng: random.Random) -> None:
+    mixed = list(reads)
+    rng.shuffle(mixed)
+
+    assert vote(mixed, ALPHABET) == vote(reads, ALPHABET)
+
+
+@given(some_reads)
+def test_a_reading_has_a_confidence_for_each_character_and_differs_from_its_raw_text_in_hashes_only(
+    reads: list[Read],
+) -> None:
+    reading = vote(reads, ALPHABET)
+
+    assert len(reading.text) == len(reading.raw) == len(reading.confidences)
+    assert all(decided in ("#", raw) for decided, raw in zip(reading.text, reading.raw, strict=True))
+    assert all(0 <= share <= 1 and share == round(share, 4) for share in reading.confidences)
+
+
+@given(st.text(ALPHABET, min_size=1, max_size=9), st.integers(1, 6))
+def test_readings_that_agree_give_their_text(text: str, count: int) -> None:
+    assert vote([read(text)] * count, ALPHABET).text == text
+
+
+@given(some_reads, st.integers(2, 3))
+def test_repeating_all_the_evidence_changes_no_text(reads: list[Read], times: int) -> None:
+    assert vote(reads * times, ALPHABET).text == vote(reads, ALPHABET).text
+
+
+def test_weight_grows_with_score_confidence_sharpness_and_size() -> None:
+    full = weigh(0.9, [0.9, 0.9], 1.0, 120)
+
+    assert full == pytest.approx(0.81)
+    assert weigh(0.5, [0.9, 0.9], 1.0, 120) < full
+    assert weigh(0.9, [0.9, 0.5], 1.0, 120) < full
+    assert weigh(0.9, [0.9, 0.9], 0.5, 120) < full
+    assert weigh(0.9, [0.9, 0.9], 1.0, 60) < full
+    assert weigh(0.9, [], 1.0, 120) == 0
+
+
+# ---- alignment
+# -------------------------------------------------------------------------------------------------------
+
+
+@given(st.text("AB1#", max_size=7), st.text("AB1#", max_size=7))
+def test_an_alignment_goes_through_both_texts_in_order_and_costs_the_same_both_ways(first: str, second: str) -> None:
+    pairs = align(first, second)
+
+    assert [i for i, _ in pairs if i is not None] == list(range(len(first)))
+    assert [j for _, j in pairs if j is not None] == list(range(len(second)))
+    assert (None, None) not in pairs
+    assert distance(first, second) == distance(second, first)
+    assert abs(len(first) - len(second)) <= distance(first, second) <= max(len(first), len(second))
+
+
+def test_readings_are_compatible_where_only_undecided_characters_differ() -> None:
+    assert compatible("A123BC77", "A1#3BC#7")
+    assert not compatible("A123BC77", "A1#4BC77")
+    assert not compatible("A123BC77", "A123BC7")
+    assert not compatible("A1##", "#1BC")
+
+
+# ---- stitching
+# -------------------------------------------------------------------------------------------------------
+
+
+def test_pieces_with_the_same_reading_one_after_the_other_are_one() -> None:
+    assert stitch([Piece(0, 1000, "A123BC77"), Piece(4000, 6000, "A123BC77")]) == [[0, 1]]
+
+
+def test_pieces_that_overlap_in_time_stay_two() -> None:
+    assert stitch([Piece(0, 1000, "A123BC77"), Piece(900, 2000, "A123BC77")]) == [[0], [1]]
+
+
+def test_pieces_far_apart_in_time_stay_two() -> None:
+    assert stitch([Piece(0, 1000, "A123BC77"), Piece(11_001, 12_000, "A123BC77")]) == [[0], [1]]
+
+
+def test_one_character_of_difference_is_forgiven_only_close_in_time() -> None:
+    assert stitch([Piece(0, 1000, "A123BC77"), Piece(2000, 3000, "A128BC77")]) == [[0, 1]]
+    assert stitch([Piece(0, 1000, "A123BC77"), Piece(5000, 6000, "A128BC77")]) == [[0], [1]]
+    assert stitch([Piece(0, 1000, "A123"), Piece(2000, 3000, "A128")]) == [[0], [1]]
+
+
+def test_a_chain_of_pieces_is_one_and_a_stranger_between_them_stays_alone() -> None:
+    pieces = [
+        Piece(0, 900, "A123BC77"),
+        Piece(1000, 1400, "K777KK77"),
+        Piece(1500, 2000, "A12#BC77"),
+        Piece(2500, 3000, "A123BC77"),
+    ]
+
+    assert stitch(pieces) == [[0, 2, 3], [1]]
+
+
+def test_pieces_without_a_reading_are_never_joined() -> None:
+    assert stitch([Piece(0, 900, ""), Piece(1000, 1400, "")]) == [[0], [1]]
+
+
+spans = st.builds(
+    lambda start, length, text: Piece(start, start + length, text),
+    st.integers(0, 20_000), st.integers(0, 3000), st.sampled_from(["A123BC77", "A12#BC77", "A128BC77", "K777KK77", ""]),
+)  # fmt: skip
+
+
+@given(st.lists(spans, max_size=8))
+def test_every_piece_is_in_one_group_and_no_group_overlaps_itself(pieces: list[Piece]) -> None:
+    groups = stitch(pieces)
+
+    assert sorted(i for group in groups for i in group) == list(range(len(pieces)))
+    for group in groups:
+        times = [(pieces[i].first_ms, pieces[i].last_ms) for i in group]
+        assert times == sorted(times)
+        assert all(one[1] < other[0] for one, other in pairwise(times))
+    assert [pieces[group[0]].first_ms for group in groups] == sorted(pieces[group[0]].first_ms for group in groups)
+
+
+def test_what_is_no_plate_is_dropped() -> None:
+    good = Reading("A123BC77", "A123BC77", 0.9, (0.9,) * 8)
+
+    assert keep(good, [0.9, 0.9])
+    assert keep(good, [0.9])
+    assert not keep(good, [0.5])
+    assert not keep(Reading("A1##B#", "A1??B?", 0.3, (0.9, 0.9, 0.3, 0.3, 0.9, 0.3)), [0.9, 0.9])
+    assert not keep(Reading("A123", "A123", 0.2, (0.9, 0.9, 0.9, 0.2)), [0.9, 0.9])
+    assert not keep(Reading("", "", 0.0), [0.9] * 9)
+    assert keep(Reading("A1#3B", "A1?3B", 0.1, (0.9, 0.9, 0.1, 0.9, 0.9)), [0.9, 0.9], KeepOptions(min_confidence=0.5))
+
+
+# ---- the choice of pictures
+# -----------------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 8), st.lists(st.tuples(st.integers(1, 500), st.integers(0, 9)), max_size=60))
+def test_the_choice_is_bounded_spread_over_time_and_has_the_best_of_all(
+    limit: int, offers: list[tuple[int, int]]
+) -> None:
+    spread, now, seen = Spread[int](limit), 0, list[tuple[int, int]]()
+    for gap, value in offers:
+        now += gap
+        seen.append((now, value))
+        spread.offer(now, value, partial(int, now))
+        assert len(spread.kept()) <= limit
+    kept = spread.kept()
+
+    assert [one.item for one in kept] == sorted(one.item for one in kept)
+    assert {(one.time_ms, one.value) for one in kept} <= set(seen)
+    if seen:
+        assert max(one.value for one in kept) == max(value for _, value in seen)
+
+
+def test_no_limit_keeps_everything() -> None:
+    spread = Spread[str](0)
+    for k in range(100):
+        spread.offer(k * 40, 1.0, lambda: "picture")
+
+    assert len(spread.kept()) == 100
