@@ -57,7 +57,7 @@ docs: $(VENV)/.installed-dev  ## Generate docs/schemas and docs/configuration.md
 	@$(BIN)/python -m services.cli.configuration
 
 # ---- the models -----------------------------------------------------------------------------------------------------
-train-detector: $(VENV)/.installed-train  ## Train the plate detector on $(SHARED), export it; resumes (ARGS=...)
+train-detector: $(VENV)/.installed-train  ## Train the plate detector (SHARED=folder), export it; resumes (ARGS=...)
 	@$(BIN)/python -m services.inference.training.detector --shared $(SHARED)/data --out build/detector $(ARGS)
 
 train-recogniser: $(VENV)/.installed-train  ## Train the recogniser on rendered plates, export it; resumes (ARGS=...)

@@ -14,9 +14,9 @@ from typing import Any
 import cv2
 import pytest
 
-RECALL, EXACT = 0.90, 0.80
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # a picture at a time, on however slow a machine
 
+RECALL, EXACT = 0.90, 0.80
 MARGIN = 1.06  # a crop shows the plate's box and 3 % of it on each side
 
 Row = tuple[str, float, float, float, float, str]
