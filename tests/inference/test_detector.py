@@ -257,6 +257,13 @@ def test_missing_weights_are_an_error_that_names_them(tmp_path: Path) -> None:
         OnnxDetector(tmp_path / "none.onnx")
 
 
+def test_a_file_that_is_no_network_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "text.onnx").write_bytes(b"no network")
+
+    with pytest.raises(Stop, match=r"text\.onnx is no ONNX network"):
+        OnnxDetector(tmp_path / "text.onnx")
+
+
 def test_every_shipped_weight_file_of_the_detector_is_what_its_card_says() -> None:
     card = json.loads((detector_module.WEIGHTS_FOLDER / "detector.json").read_text())
 

@@ -19,7 +19,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -109,7 +109,7 @@ class OnnxDetector(LetterboxDetector):
         super().__init__(confidence, iou, input_size)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        self._session = onnxruntime.InferenceSession(checked(weights), options, providers=["CPUExecutionProvider"])
+        self._session = _session(weights, options)
         self._input = self._session.get_inputs()[0].name
         names = self._session.get_modelmeta().custom_metadata_map.get("names")
         if names:
@@ -118,6 +118,14 @@ class OnnxDetector(LetterboxDetector):
     def forward(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
         (output,) = self._session.run(None, {self._input: network_input(inputs)})
         return np.asarray(output, dtype=np.float32)
+
+
+def _session(weights: Path, options: Any) -> Any:
+    content = checked(weights)
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the run-time has an exception type of its own for each way in which a file is wrong
+        raise Stop(f"{weights} is no ONNX network that runs here; name another file: {error}") from error
 
 
 def network_input(inputs: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -42,6 +42,8 @@ def create_detector(
     if device == "cpu" or missing:
         log.info("detector: ONNX Runtime on the CPU%s", f" ({missing})" if missing else "")
         return OnnxDetector(weights or DETECTOR_ONNX, threads, confidence, iou, input_size)
+    if weights and weights.suffix != ".pt":
+        raise Stop(f"CUDA takes an ultralytics checkpoint (.pt), not {weights}; name one, or set PLATEFLOW_DEVICE=cpu")
     from services.inference.models.torch_detector import DETECTOR_PT, UltralyticsDetector
 
     log.info("detector: torch on CUDA")

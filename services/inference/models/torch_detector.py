@@ -6,6 +6,7 @@ Needs the extra `plateflow[gpu]`; nothing else in plateflow imports this file be
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,7 @@ class UltralyticsDetector(LetterboxDetector):
         super().__init__(confidence, iou, input_size)
         self._device = torch.device(device)
         self._type = torch.float16 if self._device.type == "cuda" else torch.float32
+        os.environ.setdefault("YOLO_OFFLINE", "true")  # or ultralytics asks public name servers when it is imported
         # An ultralytics checkpoint holds the pickled network; `checked` vouches for the shipped file.
         checkpoint = torch.load(io.BytesIO(checked(weights)), map_location="cpu", weights_only=False)
         network = (checkpoint.get("ema") or checkpoint["model"]).float().fuse(verbose=False).eval()

@@ -174,8 +174,8 @@ def as_markdown(card: dict[str, Any]) -> str:
         f"| phase | epochs | minutes | box loss at the end |\n| --- | --- | --- | --- |\n{phases}",
         "## Figures",
         "67 validation photos with 71 labelled plates, none of them trained on; IoU 0.5, score at least\n"
-        f"{card['confidence']}, measured with `detector.onnx`; 95 % Wilson intervals. By default the longest side of the\n"
-        f"input is {card['input_size']} pixels.",
+        f"{card['confidence']}, measured with `detector.onnx`; 95 % Wilson intervals. By default the longest side\n"
+        f"of the input is {card['input_size']} pixels.",
         f"| input | photos | recall | precision |\n| --- | --- | --- | --- |\n{figures}",
         "In the dashcam only near plates are labelled, and in the Russian photos plates in the background often\n"
         "are not, so precision looks lower than it is.",
