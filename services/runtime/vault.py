@@ -146,9 +146,9 @@ class VaultClient:
             if not self._http.is_allowed(override.uri):
                 detail = f"data.storage_uri leads to {host_of(override.uri)}: {ALLOW}"
                 raise Reject("host-not-allowed", detail)
-            base = replace(base, api=api_base(override.uri))
-        keys = override.access_key or base.access_key, override.secret or base.secret
-        return Account(base.api, *keys, own=keys == (base.access_key, base.secret))
+            base = _moved(base, override.uri)
+        found = Account(base.api, override.access_key or base.access_key, override.secret or base.secret)
+        return account if found == account else replace(found, own=False)
 
     # Judging
 
@@ -213,6 +213,12 @@ _REASONS = {
 def _silences_vault(way: _Way, failure: WayFailed) -> bool:
     """After no answer, or refused keys, the other call to the same Vault would meet the same."""
     return way.through_vault and (failure.status is None or failure.obstacle is Obstacle.REFUSED)
+
+
+def _moved(account: Account, uri: str) -> Account:
+    """The same account at another address; our keys stay behind where that is another host."""
+    same_host = host_of(uri) == host_of(account.api)
+    return Account(api_base(uri), account.access_key, account.secret) if same_host else Account(api_base(uri), "", "")
 
 
 def _account(settings: VaultSettings) -> Account | None:

@@ -285,6 +285,21 @@ def test_other_hosts_are_downloaded_from_only_when_allowed(
     assert all(ACCESS_KEY not in headers for _, headers in handler.asked)
 
 
+def test_an_allowed_host_that_an_event_names_does_not_get_our_keys(
+    vault: VaultStandIn, storage: tuple[str, type[Storage]], into: Path
+) -> None:
+    address, handler = storage
+    handler.answers = dict.fromkeys(("/api/storage/blob", "/api/ping"), (401, {}, b""))
+    ours = client(vault.api, allowed_hosts=("localhost",))
+
+    with pytest.raises(Reject):
+        ours.fetch(Wanted(KEY, "demo", override=StorageOverride(address)), into)
+    handler.answers["/api/storage/blob"] = (200, {}, CLIP)
+    assert ours.fetch(Wanted(KEY, "demo", override=StorageOverride(address, "theirs", "theirs")), into).how == "blob"
+    assert handler.asked
+    assert all(ACCESS_KEY not in headers and SECRET not in headers for _, headers in handler.asked)
+
+
 def test_a_redirect_is_followed_within_the_allow_list_and_not_beyond(
     vault: VaultStandIn, storage: tuple[str, type[Storage]], into: Path
 ) -> None:
