@@ -1,0 +1,90 @@
+"""One contract for every place where files may lie."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from services.aggregator.files import Files, LocalFiles, MemoryFiles, Superseded
+
+
+@pytest.fixture(params=["local", "memory"])
+def files(request: pytest.FixtureRequest, tmp_path: Path) -> Files:
+    return LocalFiles(tmp_path / "data") if request.param == "local" else MemoryFiles()
+
+
+def test_what_is_written_is_read_and_replaced_as_a_whole(files: Files) -> None:
+    claim = files.claim("tracks-0")
+    files.write("a/b=c%2Fd/x.parquet", b"first, and longer", claim)
+    files.write("a/b=c%2Fd/x.parquet", b"second", claim)
+
+    assert files.read("a/b=c%2Fd/x.parquet") == b"second"
+    assert files.read("a/none") is None
+
+
+def test_paths_are_those_below_a_folder_and_nothing_unfinished(files: Files) -> None:
+    claim = files.claim("tracks-0")
+    for path in ("a/2", "a/b/1", "ab/3"):
+        files.write(path, b"x", claim)
+
+    assert files.paths("a") == ["a/2", "a/b/1"]
+    assert files.paths("none") == []
+    files.remove("a/2")
+    files.remove("a/2")
+    assert files.paths("a") == ["a/b/1"]
+
+
+def test_an_older_claim_writes_nothing(files: Files) -> None:
+    older, newer = files.claim("tracks-0"), files.claim("tracks-0")
+    files.write("a/x", b"newer", newer)
+
+    with pytest.raises(Superseded):
+        files.write("a/x", b"older", older)
+    assert files.read("a/x") == b"newer"
+
+
+def test_claims_of_other_names_do_not_matter(files: Files) -> None:
+    claim = files.claim("tracks-0")
+    files.claim("tracks-1")
+    files.write("a/x", b"x", claim)
+
+    assert files.read("a/x") == b"x"
+
+
+def test_claims_outlive_the_process(tmp_path: Path) -> None:
+    first = LocalFiles(tmp_path)
+    claim = first.claim("tracks-0")
+    LocalFiles(tmp_path).claim("tracks-0")
+
+    with pytest.raises(Superseded):
+        first.write("a/x", b"x", claim)
+
+
+def test_what_a_crash_left_is_no_parquet_and_is_overwritten(tmp_path: Path) -> None:
+    files = LocalFiles(tmp_path)
+    claim = files.claim("tracks-0")
+    files.write("a/x.parquet", b"whole", claim)
+    left = tmp_path / "a" / ".x.parquet.tmp"
+    left.write_bytes(b"ha")
+
+    assert [p.name for p in tmp_path.rglob("*.parquet")] == ["x.parquet"]
+    assert files.paths("a") == ["a/x.parquet"]
+    files.write("a/x.parquet", b"whole again", claim)
+    assert not left.exists()
+
+
+def test_many_claims_at_once_are_all_different(tmp_path: Path) -> None:
+    epochs: list[int] = []
+
+    def claim() -> None:
+        files = LocalFiles(tmp_path)
+        epochs.extend(files.claim("tracks-0").epoch for _ in range(10))
+
+    threads = [threading.Thread(target=claim) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(epochs) == list(range(1, 41))
