@@ -10,7 +10,7 @@ from pathlib import Path
 
 from services.contracts.messages import Models
 from services.inference.decode import Decoder
-from services.inference.models.detector import DETECTOR_ONNX, Detector
+from services.inference.models.detector import DETECTOR_ONNX, Detector, OnnxDetector
 from services.inference.models.factory import create_detector
 from services.inference.models.recogniser import WEIGHTS as RECOGNISER_ONNX
 from services.inference.models.recogniser import OnnxRecogniser, WrongWeights
@@ -68,4 +68,5 @@ def _detector(settings: PipelineSettings) -> tuple[Detector, Path]:
         settings.detect_overlap,
         settings.detect_size,
     )
-    return detector, settings.detector_weights or DETECTOR_ONNX
+    shipped = DETECTOR_ONNX if isinstance(detector, OnnxDetector) else DETECTOR_ONNX.with_suffix(".pt")
+    return detector, settings.detector_weights or shipped

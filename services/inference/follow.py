@@ -9,16 +9,18 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import cv2
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from services.contracts.messages import Box, Observation, Reading
 from services.inference.core.alignment import compatible
 from services.inference.core.spread import Spread
+from services.inference.core.stitch import divide
 from services.inference.core.vote import Read, VoteOptions, vote, weigh
 from services.inference.models.detector import Detection
 from services.inference.models.recogniser import ALPHABET, CharacterReading, crop_plate
@@ -28,6 +30,7 @@ Image = NDArray[np.uint8]
 _SURROUNDINGS = 0.5  # of the box's width and height, on each side
 _COMMON_HEIGHT = 32
 _JPEG_QUALITY = 92
+_SURE = 0.5  # a reading with a character below this says nothing about which vehicle it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +79,40 @@ class Followed:
         number = len(self.observations) - 1
         self.pictures.offer(time_ms, sharp * detection.w, lambda: _cut(image, box, number, sharp))
 
-    def take_readings(
-        self, pictures: Sequence[Picture], readings: Sequence[CharacterReading], options: VoteOptions
-    ) -> None:
-        """Takes in what the recogniser read in ``pictures``, votes, and lets go of all pictures but the
-        best."""
-        sharpest = max((one.sharpness for one in pictures), default=0.0) or 1.0
-        for picture, read in zip(pictures, readings, strict=True):
+    def read(self, readings: Sequence[tuple[Picture, CharacterReading]], options: VoteOptions) -> list[Followed]:
+        """Takes in what was read in its pictures, in order of time, votes, and lets go of all pictures but
+        the best.
+
+        Usually itself; several where the readings show that it took over another vehicle.
+        """
+        sure = [one for one in readings if min(one[1].confidences, default=0.0) >= _SURE]
+        cut = divide([read.text for _, read in sure])
+        if cut is None:
+            self._take(readings, options)
+            return [self]
+        place = sure[cut][0].observation
+        first, second = self._parted(place)
+        later = [
+            (replace(one, observation=one.observation - place), read)
+            for one, read in readings
+            if one.observation >= place
+        ]
+        earlier = [(one, read) for one, read in readings if one.observation < place]
+        return [*first.read(earlier, options), *second.read(later, options)]
+
+    def _parted(self, place: int) -> tuple[Followed, Followed]:
+        first, second = self.observations[:place], self.observations[place:]
+        return replace(self, observations=first), replace(self, observations=second, reads=[])
+
+    def _take(self, readings: Sequence[tuple[Picture, CharacterReading]], options: VoteOptions) -> None:
+        sharpest = max((one.sharpness for one, _ in readings), default=0.0) or 1.0
+        for picture, read in readings:
             seen = self.observations[picture.observation]
-            self.observations[picture.observation] = replace_text(seen, read.text, read.confidences)
+            self.observations[picture.observation] = _with_text(seen, read)
             weight = weigh(seen.detection, read.confidences, picture.sharpness / sharpest, seen.box[2])
             self.reads.append(Read(read.text, read.probabilities, weight))
         self.reading = vote(self.reads, ALPHABET, options)
-        self.best = self._clearest(pictures)
+        self.best = self._clearest([picture for picture, _ in readings])
         self.pictures = Spread(0)
 
     def _clearest(self, pictures: Sequence[Picture]) -> Shown | None:
@@ -117,8 +141,8 @@ def join(pieces: Sequence[Followed], options: VoteOptions) -> Followed:
     return replace(pieces[0], observations=observations, reads=reads, reading=reading, best=best)
 
 
-def replace_text(seen: Observation, text: str, confidences: Iterable[float]) -> Observation:
-    return Observation(seen.time_ms, seen.frame, seen.box, seen.detection, text, tuple(confidences), seen.quad)
+def _with_text(seen: Observation, read: CharacterReading) -> Observation:
+    return msgspec.structs.replace(seen, text=read.text, confidences=read.confidences)
 
 
 def sharpness(crop: Image) -> float:

@@ -178,12 +178,11 @@ class _Work:
         with self._stages.measure("read"):
             readings = iter(self._recogniser.read([one.crop for of_track in pictures for one in of_track]))
             for track, of_track in zip(self._unread, pictures, strict=True):
-                track.take_readings(of_track, list(islice(readings, len(of_track))), self._options.vote)
-        self._read.extend(self._unread)
+                self._read += track.read([(one, next(readings)) for one in of_track], self._options.vote)
         self._unread = []
 
     def _joined(self) -> list[Followed]:
-        pieces = sorted(self._read, key=lambda one: one.number)
+        pieces = sorted(self._read, key=lambda one: (one.observations[0].time_ms, one.number))
         spans = [
             Piece(one.observations[0].time_ms, one.observations[-1].time_ms, one.reading.text, one.label)
             for one in pieces

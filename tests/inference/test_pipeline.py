@@ -101,6 +101,18 @@ def test_two_vehicles_one_after_the_other_are_two_tracks_in_order_of_time(run: R
     assert [track.number for track in result.tracks] == [0, 1]
 
 
+def test_two_vehicles_that_stop_at_the_same_place_one_after_the_other_are_two(run: Run) -> None:
+    colours = [RED] * 6 + [BLUE] * 6
+
+    result = run([(k * 250, scene((colour, 100, 100))) for k, colour in enumerate(colours)])
+
+    assert texts(result) == ["K777KK77", "A123BC77"]
+    assert [len(track.observations) for track in result.tracks] == [6, 6]
+    for track in result.tracks:
+        assert {one.text for one in track.observations} == {track.reading.text}
+        assert track.best.time_ms in [one.time_ms for one in track.observations]
+
+
 def test_a_wrong_first_reading_is_out_voted(run: Run) -> None:
     colours = [RED, BLUE, BLUE, BLUE, BLUE]
 

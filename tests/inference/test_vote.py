@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from services.contracts.messages import Reading
 from services.inference.core.alignment import align, compatible, distance
 from services.inference.core.spread import Spread
-from services.inference.core.stitch import KeepOptions, Piece, keep, stitch
+from services.inference.core.stitch import KeepOptions, Piece, divide, keep, stitch
 from services.inference.core.vote import Read, VoteOptions, vote, weigh
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -167,6 +167,30 @@ def test_readings_are_compatible_where_only_undecided_characters_differ() -> Non
     assert not compatible("A123BC77", "A1#4BC77")
     assert not compatible("A123BC77", "A123BC7")
     assert not compatible("A1##", "#1BC")
+
+
+# ---- dividing
+# ------------------------------------------------------------------------------------------------
+
+
+def test_a_track_is_divided_where_another_plate_begins() -> None:
+    assert divide(["A123BC77", "A128BC77", "A123BC77", "K777KK99", "K777KK99"]) == 3
+    assert divide(["A123BC77"] * 2 + ["K777KK99"] * 9) == 2
+
+
+def test_a_track_is_not_divided_for_errors_in_reading_or_single_strangers() -> None:
+    assert divide(["A123BC77"] * 6) is None
+    assert divide(["A123BC77", "A128BC77", "A123BC71", "A123BC77", "A123BC7", "8123BC77"]) is None
+    assert divide(["K777KK99", "A123BC77", "A123BC77", "A123BC77"]) is None
+    assert divide(["A123BC77", "A123BC77", "11", "5KM", "77XX00", "A123BC77", "A123BC77"]) is None
+    assert divide([]) is None
+
+
+@given(st.lists(st.text("A1B2", max_size=8), max_size=10))
+def test_a_division_leaves_two_readings_on_both_sides(texts: list[str]) -> None:
+    place = divide(texts)
+
+    assert place is None or 2 <= place <= len(texts) - 2
 
 
 # ---- stitching

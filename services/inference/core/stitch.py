@@ -1,6 +1,10 @@
-"""Joins the pieces of one vehicle's track after the clip, by time and reading; drops what is no plate. Pure.
+"""Puts tracks right by what was read: divides one that took over another vehicle, joins the pieces of one,
+drops what is no plate. Pure.
 
 Rules
+- Two vehicles that stop at the same place one after the other, seen rarely, look like one track. It is
+  divided where the readings before and after a moment agree among themselves, and differ from each other in
+  half their characters.
 - Two tracks that never overlap in time are one where their readings are equal or differ in `#` only, within
   `gap_ms`; with one character more, less or other only within the shorter `near_gap_ms`, since plates of one
   fleet differ by as much.
@@ -45,6 +49,38 @@ class KeepOptions:
     """Confidence that a reading needs."""
     single_score: float = 0.6
     """Detection score that a track of one box needs."""
+
+
+_SEVERAL = 2  # readings that a part needs
+_SELF_DISTANCE = 1.0  # edits that a part's readings may differ from their centre, on average
+_OTHER_DISTANCE = 3  # edits between the centres, at least
+
+
+def divide(texts: Sequence[str]) -> int | None:
+    """Where, in readings in order of time, another vehicle begins: the index of its first reading; None for
+    one vehicle.
+
+    To be asked with sure readings only. A reading that is much like both sides does not hinder.
+    """
+    if len(set(texts)) < 2 or len(texts) < 2 * _SEVERAL:
+        return None
+    splits = (_split(texts, k) for k in range(_SEVERAL, len(texts) - _SEVERAL + 1))
+    return min((one for one in splits if one is not None), default=(0.0, None))[1]
+
+
+def _split(texts: Sequence[str], k: int) -> tuple[float, int] | None:
+    """Cost of the division at ``k``, and ``k``; None where the parts are not two vehicles."""
+    (first, cost), (second, other_cost) = _centre(texts[:k]), _centre(texts[k:])
+    apart = max(_OTHER_DISTANCE, -(-max(len(first), len(second)) // 2))
+    coherent = cost <= _SELF_DISTANCE * k and other_cost <= _SELF_DISTANCE * (len(texts) - k)
+    return (cost + other_cost, k) if coherent and distance(first, second) >= apart else None
+
+
+def _centre(texts: Sequence[str]) -> tuple[str, float]:
+    """The text nearest to all others, and the sum of its distances to them."""
+    costs = {text: sum(distance(text, other) for other in texts) for text in sorted(set(texts))}
+    best = min(costs, key=lambda text: costs[text])
+    return best, costs[best]
 
 
 def stitch(pieces: Sequence[Piece], options: StitchOptions | None = None) -> list[list[int]]:
