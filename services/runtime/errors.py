@@ -36,5 +36,9 @@ class Fenced(Stop):
     """Another process runs under this instance's name: this one must not write any more, and leaves at once."""
 
 
+class Interrupted(Exception):
+    """The service was asked to stop while it waited for Kafka: it leaves, what is in hand is read again."""
+
+
 class SettingsError(Exception):
     """Wrong or missing settings, all of them in one text."""

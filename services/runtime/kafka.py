@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, ClusterMetadata, NewTopic  # type: ignore[attr-defined]
 
 from services.runtime.errors import Fenced, Stop
 from services.runtime.ports import Assignments, Outgoing, Partition, Record, TransactionAborted
@@ -51,10 +51,19 @@ def client_config(settings: KafkaSettings) -> dict[str, Any]:
     return config
 
 
+Pulse = Callable[[], None]
+"""Called now and then while Kafka is waited for: a sign of life, and the place to raise Interrupted."""
+
+
+def _no_pulse() -> None:
+    """Nobody is interested."""
+
+
 class KafkaSource:
     """A `Source` on a consumer group."""
 
-    def __init__(self, settings: KafkaSettings, service: str) -> None:
+    def __init__(self, settings: KafkaSettings, service: str, pulse: Pulse = _no_pulse) -> None:
+        self._pulse = pulse
         self._starts: dict[Partition, int] | None = None
         """Offsets sought while an assignment is being made; None outside."""
         self.consumer = Consumer(
@@ -104,12 +113,14 @@ class KafkaSource:
 
     def committed(self, partitions: Sequence[Partition]) -> dict[Partition, int | None]:
         asked = [TopicPartition(p.topic, p.index) for p in partitions]
-        answers = _patiently("committed offsets", lambda: self.consumer.committed(asked, timeout=CALL_S))
+        answers = _patiently("committed offsets", lambda: self.consumer.committed(asked, timeout=CALL_S), self._pulse)
         return {Partition(p.topic, p.partition): (p.offset if p.offset >= 0 else None) for p in answers}
 
     def log_start(self, partition: Partition) -> int:
         asked = TopicPartition(partition.topic, partition.index)
-        low, _high = _patiently("log start", lambda: self.consumer.get_watermark_offsets(asked, timeout=CALL_S))
+        low, _high = _patiently(
+            "log start", lambda: self.consumer.get_watermark_offsets(asked, timeout=CALL_S), self._pulse
+        )
         return int(low)
 
     def seek(self, partition: Partition, offset: int) -> None:
@@ -161,8 +172,8 @@ class KafkaSource:
 class KafkaSink:
     """A `Sink` on a transactional producer; commits the offsets of ``source``."""
 
-    def __init__(self, settings: KafkaSettings, service: str, source: KafkaSource) -> None:
-        self._source = source
+    def __init__(self, settings: KafkaSettings, service: str, source: KafkaSource, pulse: Pulse = _no_pulse) -> None:
+        self._source, self._pulse = source, pulse
         self.transactional_id = settings.transactional_id(service)
         self.producer = Producer(
             client_config(settings)
@@ -178,7 +189,7 @@ class KafkaSink:
         )
 
     def begin(self) -> None:
-        _patiently("start of transactions", lambda: self.producer.init_transactions(CALL_S))
+        _patiently("start of transactions", lambda: self.producer.init_transactions(CALL_S), self._pulse)
 
     def publish(self, messages: Sequence[Outgoing], offsets: Mapping[Partition, int]) -> None:
         try:
@@ -187,8 +198,10 @@ class KafkaSink:
                 self._produce(message)
             positions = [TopicPartition(p.topic, p.index, offset) for p, offset in offsets.items()]
             metadata = self._source.consumer.consumer_group_metadata()
-            _retry_retriable(lambda: self.producer.send_offsets_to_transaction(positions, metadata, CALL_S))
-            _retry_retriable(lambda: self.producer.commit_transaction(CALL_S))
+            _retry_retriable(
+                lambda: self.producer.send_offsets_to_transaction(positions, metadata, CALL_S), self._pulse
+            )
+            _retry_retriable(lambda: self.producer.commit_transaction(CALL_S), self._pulse)
         except KafkaException as failure:
             self._abort(failure)
 
@@ -214,36 +227,35 @@ class KafkaSink:
                 f"another process took over the name {self.transactional_id}: give each instance a "
                 f"PLATEFLOW_KAFKA_INSTANCE_ID of its own, or stop the other one ({error.str()})"
             ) from failure
-        _retry_retriable(lambda: self.producer.abort_transaction(CALL_S))
+        _retry_retriable(lambda: self.producer.abort_transaction(CALL_S), self._pulse)
         raise TransactionAborted(error.str()) from failure
 
 
 class KafkaLog:
     """Who the cluster and its topics are, and making topics that are missing."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: KafkaSettings, pulse: Pulse = _no_pulse) -> None:
+        self._settings, self._pulse = settings, pulse
         self._admin = AdminClient(client_config(settings))
 
     @property
     def cluster_id(self) -> str:
         """Empty where the broker does not say (the embedded one)."""
-        return str(self._admin.list_topics(timeout=CALL_S).cluster_id or "")
+        return str(self._topics("identity of the cluster").cluster_id or "")
 
     def topic_id(self, topic: str) -> str:
         """Empty where the broker does not say. A topic made anew under the same name has another id."""
         if self.cluster_id.startswith(EMBEDDED):
             return ""  # it never answers, and waiting for it would cost the demo ten seconds per partition
-        try:
-            from confluent_kafka import TopicCollection
-
-            return str(self._admin.describe_topics(TopicCollection([topic]))[topic].result(CALL_S).topic_id or "")
-        except KafkaException:
-            return ""
+        asked = TopicCollection([topic])
+        answer = _patiently(
+            "identity of the topic", lambda: self._admin.describe_topics(asked)[topic].result(CALL_S), self._pulse
+        )
+        return str(answer.topic_id or "")
 
     def partitions(self, topic: str) -> int:
         """0 for a topic that does not exist."""
-        found = self._admin.list_topics(topic, timeout=CALL_S).topics.get(topic)
+        found = self._topics("partitions of the topic").topics.get(topic)
         return 0 if found is None or found.error is not None else len(found.partitions)
 
     def reachable(self) -> bool:
@@ -253,9 +265,13 @@ class KafkaLog:
             return False
         return True
 
+    def _topics(self, what: str) -> ClusterMetadata:
+        found: ClusterMetadata = _patiently(what, lambda: self._admin.list_topics(timeout=CALL_S), self._pulse)
+        return found
+
     def ensure(self, topics: Sequence[str]) -> None:
         """Make the topics that are missing; a broker that makes them by itself may refuse."""
-        known = _patiently("list of topics", lambda: self._admin.list_topics(timeout=CALL_S)).topics
+        known = self._topics("list of topics").topics
         missing = [topic for topic in topics if topic not in known]
         if not missing:
             return
@@ -281,7 +297,7 @@ def _log_error(error: KafkaError) -> None:
     log.warning("kafka: %s", error.str())
 
 
-def _retry_retriable(call: Callable[[], Any]) -> Any:
+def _retry_retriable(call: Callable[[], Any], pulse: Pulse) -> Any:
     """Repeat a transactional call while librdkafka says that repeating it may help."""
     while True:
         try:
@@ -290,9 +306,10 @@ def _retry_retriable(call: Callable[[], Any]) -> Any:
             if not failure.args[0].retriable():
                 raise
             log.warning("kafka is slow: %s", failure.args[0].str())
+            pulse()
 
 
-def _patiently(what: str, call: Callable[[], Any]) -> Any:
+def _patiently(what: str, call: Callable[[], Any], pulse: Pulse) -> Any:
     """Wait for a broker that is out of reach; what it refuses for good is for the operator."""
     while True:
         try:
@@ -302,6 +319,7 @@ def _patiently(what: str, call: Callable[[], Any]) -> Any:
             if error.fatal() or error.code() in _REFUSALS:
                 raise Stop(f"kafka refuses ({what}): {error.str()}") from failure
             log.warning("waiting for kafka (%s): %s", what, error.str())
+            pulse()
             time.sleep(0.5)
 
 

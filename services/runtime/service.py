@@ -24,7 +24,7 @@ from types import FrameType
 from typing import TypeVar
 
 from services.runtime import metrics
-from services.runtime.errors import Fenced, SettingsError, Stop
+from services.runtime.errors import Fenced, Interrupted, SettingsError, Stop
 from services.runtime.health import Health, serve
 from services.runtime.kafka import KafkaLog, KafkaSink, KafkaSource
 from services.runtime.logs import configure
@@ -82,6 +82,9 @@ def run_service(name: str, settings_class: type[S], build: Callable[[S, KafkaLog
     _stop_on_signals(stop)
     try:
         _run(name, settings, build, health, stop)
+    except Interrupted:
+        log.info("stopped while waiting for Kafka: what was in hand is read again")
+        return 0
     except SettingsError as error:
         log.error("%s", error)
         return 2
@@ -103,14 +106,20 @@ def _run(
     name: str, settings: S, build: Callable[[S, KafkaLog], Service], health: Health, stop: threading.Event
 ) -> None:
     began = time.monotonic()
-    kafka = KafkaLog(settings.kafka)
+
+    def pulse() -> None:
+        health.heartbeat(time.monotonic())
+        if stop.is_set():
+            raise Interrupted
+
+    kafka = KafkaLog(settings.kafka, pulse)
     health.check("service", False, "starting")
     service = build(settings, kafka)
     watch = threading.Thread(target=_watch, args=(service, kafka, health, stop), daemon=True, name="probes")
     try:
         kafka.ensure([*service.topics, *service.makes])
-        source = KafkaSource(settings.kafka, name)
-        sink = KafkaSink(settings.kafka, name, source)
+        source = KafkaSource(settings.kafka, name, pulse)
+        sink = KafkaSink(settings.kafka, name, source, pulse)
         loop = Loop(source, sink, service.handler, service.options, heartbeat=health.heartbeat)
         health.check("service", True)
         watch.start()

@@ -82,6 +82,10 @@ class ServerProcess:
                 raise RuntimeError(f"{self.name} was not ready within {timeout_s:.0f} s.\n{self.tail()}")
             time.sleep(0.05)
 
+    def wait(self, timeout_s: float = 60) -> int:
+        """Its exit code, once it has ended by itself."""
+        return self._process.wait(timeout_s)
+
     def stop(self, timeout_s: float = 30) -> int:
         """Ask it to end (SIGTERM), kill it where it does not; the exit code, negative for a signal."""
         self._signal(signal.SIGTERM)
