@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import httpx
 import typer
 
 from services.cli.children import Child, ChildFailed, Children, free_port
@@ -34,6 +35,7 @@ READY_S = 90.0
 SILENCE_S = 120.0
 """Nothing new for so long means that something hangs."""
 STOP_S = 30.0
+ASK_EVERY_S = 2.0
 MARK = "plateflow-demo"
 """A file that says: this folder is ours to clear."""
 ACCOUNT = {"STORAGE_ACCESS_KEY": "demo", "STORAGE_SECRET": "demo-secret"}
@@ -75,8 +77,8 @@ class Layout:
         return self.out / "best-shots"
 
     @property
-    def heatmap(self) -> Path:
-        return self.out / "heatmap.png"
+    def heatmaps(self) -> Path:
+        return self.out / "heatmaps"
 
     def clear(self) -> None:
         """Makes the folder empty; refuses one that is not ours."""
@@ -108,7 +110,7 @@ def demo(
             truth = _render(show, layout, seed, cameras)
             published = _run(show, layout, truth)
             verdict = judge(truth, published, read_sums(layout.data))
-            draw_heatmaps(layout.data, layout.heatmap)
+            pictures = draw_heatmaps(layout.data, layout.heatmaps)
     except (ChildFailed, DemoFailed, UploadFailed) as error:
         typer.echo(f"plateflow demo: {error}", err=True)
         raise typer.Exit(1) from error
@@ -118,7 +120,7 @@ def demo(
         shutil.rmtree(layout.store)
     for fault in verdict.faults:
         typer.echo(f"plateflow demo: {fault}", err=True)
-    typer.echo(json.dumps(_summary(layout, truth, published, verdict, time.monotonic() - began)))
+    typer.echo(json.dumps(_summary(layout, truth, published, verdict, pictures, time.monotonic() - began)))
     raise typer.Exit(1 if verdict.faults else 0)
 
 
@@ -136,14 +138,18 @@ def _run(show: Show, layout: Layout, truth: Truth) -> Published:
         vault = _start_vault(show, children, layout, broker)
         services = _start_services(show, children, layout, broker, vault)
         _upload(show, layout, truth, vault)
-        published = follow(broker, truth, show, children.check, SILENCE_S)
+        published = follow(broker, truth, show, Watch(children, services), SILENCE_S)
         show.step("stopping services", len(services))
         for service in services:
-            code = service.stop(STOP_S)
+            _stop(service.child)
             show.advance()
-            if code != 0:
-                raise DemoFailed(f"{service.name} did not stop cleanly: exit code {code}.\n{service.last_lines()}")
     return published
+
+
+def _stop(child: Child) -> None:
+    code = child.stop(STOP_S)
+    if code != 0:
+        raise DemoFailed(f"{child.name} did not stop cleanly: exit code {code}.\n{child.last_lines()}")
 
 
 def _start_broker(show: Show, children: Children, layout: Layout) -> str:
@@ -164,9 +170,8 @@ def _start_vault(show: Show, children: Children, layout: Layout, broker: str) ->
     return child.log.read_text().partition("STORAGE_URI=")[2].split()[0]
 
 
-def _start_services(show: Show, children: Children, layout: Layout, broker: str, vault: str) -> list[Child]:
+def _start_services(show: Show, children: Children, layout: Layout, broker: str, vault: str) -> list[RunningService]:
     """All three at once, then waits until each says that it is ready."""
-    ports = {name: free_port() for name in SERVICES}
     environment = {
         **ACCOUNT,
         "KAFKA_BROKER": broker,
@@ -178,23 +183,54 @@ def _start_services(show: Show, children: Children, layout: Layout, broker: str,
         "PLATEFLOW_CAMERAS": str(layout.clips / "cameras.yaml"),
         "PLATEFLOW_HTTP_HOST": "127.0.0.1",
     }
-    services = {
-        name: children.start(name, f"services.{name}", env={**environment, "PLATEFLOW_HTTP_PORT": str(port)})
-        for name, port in ports.items()
-    }
-    for name, child in services.items():
-        children.wait_for(child, lambda port=ports[name]: _is_ready(port), READY_S)  # type: ignore[misc]
+    services = []
+    for name in SERVICES:
+        port = free_port()
+        child = children.start(name, f"services.{name}", env={**environment, "PLATEFLOW_HTTP_PORT": str(port)})
+        services.append(RunningService(child, port))
+    for service in services:
+        children.wait_for(service.child, service.is_ready, READY_S)
         show.advance()
-    return list(services.values())
+    return services
 
 
-def _is_ready(port: int) -> bool:
-    import httpx
+@dataclass(frozen=True, slots=True)
+class RunningService:
+    """One of the three services and the port of its health page."""
 
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=2.0).status_code == 200
-    except httpx.HTTPError:
-        return False
+    child: Child
+    port: int
+
+    def is_ready(self) -> bool:
+        return self.page() == {}
+
+    def check(self) -> None:
+        """Raises ChildFailed where it says that it has stopped: it stays up for a while so that one can ask it why."""
+        if reason := self.page().get("service"):
+            raise ChildFailed(f"{self.child.name} has stopped: {reason}\n{self.child.last_lines()}")
+
+    def page(self) -> dict[str, str]:
+        """What is wrong with it, by check; not answering (yet) is wrong, too."""
+        try:
+            answer = httpx.get(f"http://127.0.0.1:{self.port}/readyz", timeout=5.0)
+            return {name: reason for name, reason in answer.json().items() if reason != "ok"}
+        except (httpx.HTTPError, ValueError):
+            return {"page": "does not answer"}
+
+
+class Watch:
+    """Looks after all children, and asks the services now and then."""
+
+    def __init__(self, children: Children, services: list[RunningService]) -> None:
+        self._children, self._services = children, services
+        self._asked = time.monotonic()
+
+    def __call__(self) -> None:
+        self._children.check()
+        if time.monotonic() - self._asked > ASK_EVERY_S:
+            for service in self._services:
+                service.check()
+            self._asked = time.monotonic()
 
 
 def _upload(show: Show, layout: Layout, truth: Truth, vault: str) -> None:
@@ -213,19 +249,21 @@ def _tell(show: Show, layout: Layout, verdict: Verdict) -> None:
     show.passages(verdict)
     show.say(f"{verdict.exact} of {len(verdict.rows)} passages exact, {len(verdict.faults)} faults")
     show.places({
-        "Parquet": layout.data, "heatmap": layout.heatmap, "clips": layout.clips, "best shots": layout.objects,
+        "Parquet": layout.data, "heatmaps": layout.heatmaps, "clips": layout.clips, "best shots": layout.objects,
         "logs": layout.logs,
     })  # fmt: skip
 
 
-def _summary(layout: Layout, truth: Truth, published: Published, verdict: Verdict, seconds: float) -> dict[str, object]:
+def _summary(
+    layout: Layout, truth: Truth, published: Published, verdict: Verdict, pictures: list[Path], seconds: float
+) -> dict[str, object]:
     return {
         "recordings": len(published.recordings),
         "expected_passages": sum(len(clip.passages) for clip in truth.recordings),
         "passages": len(published.passages),
         "exact": verdict.exact,
         "plates": len(published.plates),
-        "heatmap": str(layout.heatmap),
+        "heatmap": str(pictures[0]) if pictures else None,
         "parquet": str(layout.data),
         "seconds": round(seconds, 1),
     }

@@ -17,7 +17,9 @@ from services.cli.tail import passage_line
 from services.contracts.codec import decode
 from services.contracts.messages import DeadLetter, Message, Passage, Plate, RecordingDone
 from services.contracts.topics import Topics
-from services.simulator.clips import Truth
+from services.simulator.clips import Truth, camera_id
+from services.simulator.frames import backdrop
+from services.simulator.traffic import CAMERAS
 
 TOPICS = Topics()
 _SETTLED_S = 1.5
@@ -117,8 +119,19 @@ def read_sums(data: Path) -> Sums:
     )
 
 
-def draw_heatmaps(data: Path, picture: Path) -> None:
-    """Draws the heatmaps of all cameras from the Parquet."""
-    from services.aggregator.picture import draw
+def draw_heatmaps(data: Path, folder: Path) -> list[Path]:
+    """Draws each camera's image plane over its own still picture, and the plan where it has one; the first is the
+    busiest camera's image plane. Empty where no plate was seen."""
+    from services.aggregator import picture
 
-    draw(data, picture)
+    drawn: list[tuple[int, Path]] = []
+    for camera in CAMERAS:
+        name = camera_id(camera)
+        if name not in picture.cameras(data):
+            continue
+        seen = picture.load(data, name)
+        path = picture.draw_heatmap(seen, folder / f"{camera.name}-image.png", background=backdrop(camera))
+        drawn.append((-sum(count for count, *_ in seen.cells.values()), path))
+        if camera.calibrated:
+            picture.draw_heatmap(picture.load(data, name, plane="ground"), folder / f"{camera.name}-ground.png")
+    return [path for _, path in sorted(drawn)]
