@@ -9,7 +9,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -137,8 +137,18 @@ def join(pieces: Sequence[Followed], options: VoteOptions) -> Followed:
     reading = vote(reads, ALPHABET, options)
     shown = [piece.best for piece in pieces if piece.best is not None]
     best = max(shown, key=lambda one: (compatible(one.text, reading.text), one.weight), default=None)
-    observations = [one for piece in pieces for one in piece.observations]
+    observations = _one_a_frame(one for piece in pieces for one in piece.observations)
     return replace(pieces[0], observations=observations, reads=reads, reading=reading, best=best)
+
+
+def _one_a_frame(observations: Iterable[Observation]) -> list[Observation]:
+    """In order of time; of two in one frame the one that the detector is surer of."""
+    best: dict[int, Observation] = {}
+    for one in observations:
+        held = best.get(one.frame)
+        if held is None or one.detection > held.detection:
+            best[one.frame] = one
+    return [best[frame] for frame in sorted(best)]
 
 
 def _with_text(seen: Observation, read: CharacterReading) -> Observation:

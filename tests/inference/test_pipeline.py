@@ -91,6 +91,13 @@ def test_a_vehicle_hidden_for_some_seconds_is_still_one_track(run: Run) -> None:
     assert len(result.tracks[0].observations) == 8
 
 
+def test_a_plate_found_twice_in_the_same_frames_is_one_track_with_one_box_a_frame(run: Run) -> None:
+    result = run([(k * 250, scene((BLUE, 80 + 10 * k, 60), (BLUE, 80 + 10 * k, 180))) for k in range(6)])
+
+    assert texts(result) == ["A123BC77"]
+    assert [one.frame for one in result.tracks[0].observations] == list(range(6))
+
+
 def test_two_vehicles_one_after_the_other_are_two_tracks_in_order_of_time(run: Run) -> None:
     first = [(k * 250, scene((RED, 60 + 30 * k, 60))) for k in range(5)]
     second = [(4000 + k * 250, scene((GREEN, 260 - 30 * k, 180))) for k in range(5)]

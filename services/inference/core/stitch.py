@@ -8,6 +8,8 @@ Rules
 - Two tracks that never overlap in time are one where their readings are equal or differ in `#` only, within
   `gap_ms`; with one character more, less or other only within the shorter `near_gap_ms`, since plates of one
   fleet differ by as much.
+- Two tracks at the same time are one where their readings are equal or differ in `#` only: a plate found
+  twice in a frame.
 - The nearest in time are joined first.
 - A track is dropped, and counted, where too few of its characters are decided, where its reading is too
   unsure, or where it is a single box that the detector doubts.
@@ -17,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations
 
 from services.contracts.messages import Reading
 from services.inference.core.alignment import UNDECIDED, compatible, distance
@@ -96,7 +98,7 @@ def stitch(pieces: Sequence[Piece], options: StitchOptions | None = None) -> lis
     group_of = {i: [i] for i in order}
     for _, i, j in joints:
         joined = sorted(group_of[i] + group_of[j], key=order.index)
-        if group_of[i] is not group_of[j] and _in_sequence([pieces[k] for k in joined]):
+        if group_of[i] is not group_of[j] and _one_vehicle([pieces[k] for k in joined]):
             for member in joined:
                 group_of[member] = joined
     return [group for i, group in group_of.items() if group[0] == i]
@@ -118,16 +120,19 @@ def _decided_confidence(reading: Reading) -> float:
 
 
 def _gap(first: Piece, second: Piece, options: StitchOptions) -> int | None:
-    """Milliseconds between two pieces that may be one vehicle, else None."""
-    gap = second.first_ms - first.last_ms
-    if gap <= 0 or gap > options.gap_ms or first.label != second.label or not first.text or not second.text:
+    """Milliseconds between two pieces that may be one vehicle (0: at the same time), else None."""
+    gap = max(0, second.first_ms - first.last_ms)
+    if gap > options.gap_ms or first.label != second.label or not first.text or not second.text:
         return None
     if compatible(first.text, second.text):
         return gap
     shorter = min(len(first.text), len(second.text))
-    near = gap <= options.near_gap_ms and shorter >= options.near_length
+    near = 0 < gap <= options.near_gap_ms and shorter >= options.near_length
     return gap if near and distance(first.text, second.text) <= 1 else None
 
 
-def _in_sequence(pieces: Sequence[Piece]) -> bool:
-    return all(one.last_ms < other.first_ms for one, other in pairwise(pieces))
+def _one_vehicle(pieces: Sequence[Piece]) -> bool:
+    """Whether those of them that were seen at the same time have the same reading."""
+    return all(
+        one.last_ms < other.first_ms or compatible(one.text, other.text) for one, other in combinations(pieces, 2)
+    )
