@@ -22,7 +22,12 @@ TAKEN = 500
 def build(settings: AggregatorSettings, kafka: KafkaLog) -> Service:
     topics = settings.kafka.topics
     handler = AggregatorHandler(
-        LocalFiles(settings.data), cameras_of(settings), kafka, topics, flush_s=settings.rules.flush_s
+        LocalFiles(settings.data),
+        cameras_of(settings),
+        kafka,
+        topics,
+        flush_s=settings.rules.flush_s,
+        former_partitions=settings.rules.former_partitions,
     )
     return Service(
         name=NAME,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import datetime
 import logging
-import math
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -32,10 +31,14 @@ from services.runtime.ports import Headers, Outgoing, Partition, Record
 
 log = logging.getLogger(__name__)
 
+EMBEDDED = "mockCluster"
+"""Begins the id of librdkafka's mock cluster."""
 LATEST_MS = 253_402_300_800_000
 """Year 10000: a later time has no date."""
 LONGEST_NAME = 240
 """Bytes of a camera's name as a folder's name."""
+FAR = 1e9
+"""More pixels than any frame has."""
 
 
 class LogIdentity(Protocol):
@@ -43,7 +46,7 @@ class LogIdentity(Protocol):
 
     @property
     def cluster_id(self) -> str:
-        """Empty where the broker has none (the embedded one)."""
+        """Empty, or beginning with `EMBEDDED`, where the log dies with its broker."""
         ...
 
     def topic_id(self, topic: str) -> str: ...
@@ -55,10 +58,17 @@ class AggregatorHandler:
     """A `StatefulHandler`."""
 
     def __init__(
-        self, files: Files, cameras: Cameras, identity: LogIdentity, topics: Topics, flush_s: float = 30.0
+        self,
+        files: Files,
+        cameras: Cameras,
+        identity: LogIdentity,
+        topics: Topics,
+        flush_s: float = 30.0,
+        former_partitions: int | None = None,
     ) -> None:
+        """``former_partitions``: a number of partitions to go on with although the topic has another, to finish."""
         self._files, self._cameras, self._identity = files, cameras, identity
-        self._topics, self._flush_s = topics, flush_s
+        self._topics, self._flush_s, self._former = topics, flush_s, former_partitions
         self._session = f"{SESSION}{uuid.uuid4().hex}"
         self._states: dict[Partition, PartitionState] = {}
 
@@ -134,7 +144,7 @@ class AggregatorHandler:
     def _origin(self, partition: Partition) -> Origin:
         topic = partition.topic
         cluster = self._identity.cluster_id
-        if not cluster:
+        if not cluster or cluster.startswith(EMBEDDED):
             return Origin(self._session, "", topic, partition.index)
         return Origin(cluster, self._identity.topic_id(topic), topic, partition.index)
 
@@ -168,7 +178,7 @@ class AggregatorHandler:
                 f"If the settings name the right cluster, {remedy}"
             )
         count = self._identity.partitions(partition.topic)
-        if checkpoint.partitions != count:
+        if checkpoint.partitions not in (count, self._former):
             raise Stop(
                 f"{partition.topic} had {checkpoint.partitions} partitions and has {count}, so cameras have moved: "
                 f"{checkpoints.migration(partition.topic)}"
@@ -212,13 +222,14 @@ def _wrong(track: Track) -> str | None:
     for observation in track.observations:
         if not 0 <= observation.time_ms < LATEST_MS:
             return "an observation lies outside of the years 1970 to 9999"
-        if not all(map(_sane, observation.box)):
-            return "a box is not in pixels"
+        if not _sane(*observation.box):
+            return "a box is not in pixels (x, y, width, height)"
     return None
 
 
-def _sane(pixels: float) -> bool:
-    return math.isfinite(pixels) and abs(pixels) < 1e9
+def _sane(x: float, y: float, width: float, height: float) -> bool:
+    """In pixels, and finite."""
+    return -FAR < x < FAR and -FAR < y < FAR and 0 <= width < FAR and 0 <= height < FAR
 
 
 def _headers(kind: str, message: Plate | Passage, time_ms: int) -> Headers:

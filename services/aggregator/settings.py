@@ -38,6 +38,11 @@ class RulesSettings(Settings):
     flush_s: Seconds = Field(
         default=30.0, description="A camera's files are written at most this often, and at every handing over."
     )
+    former_partitions: int | None = Field(
+        default=None,
+        ge=1,
+        description="Number of partitions that `tracks` had, to finish with before `plateflow aggregator --migrate`.",
+    )
 
     @property
     def options(self) -> Options:

@@ -9,6 +9,7 @@ hour), which readers add.
 from __future__ import annotations
 
 import datetime
+import functools
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
@@ -100,12 +101,14 @@ class BadFile(Exception):
     """A file of ours cannot be read, or a newer version wrote it."""
 
 
+@functools.lru_cache(maxsize=4096)
 def heatmap_path(results: int, layer: Layer, camera: str, hour_ms: int) -> str:
     return (
         f"heatmap/results={results}/plane={layer.plane}/version={layer.version}/{_where(camera, hour_ms)}/cells.parquet"
     )
 
 
+@functools.lru_cache(maxsize=4096)
 def sightings_path(results: int, camera: str, hour_ms: int) -> str:
     return f"sightings/results={results}/{_where(camera, hour_ms)}/sightings.parquet"
 

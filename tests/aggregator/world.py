@@ -76,6 +76,7 @@ class World:
     identity: Identity = field(default_factory=Identity)
     committed: int | None = None
     log_start: int = 0
+    former_partitions: int | None = None
     published: list[Outgoing] = field(default_factory=list)
     log: list[Record] = field(default_factory=list)
 
@@ -88,7 +89,7 @@ class World:
 
     def handler(self, config: Config, fuse: Fuse | None = None, flush_s: float = 30.0) -> AggregatorHandler:
         files = FusedFiles(self.files, fuse or Fuse())
-        return AggregatorHandler(files, FixedCameras(config), self.identity, Topics(), flush_s)
+        return AggregatorHandler(files, FixedCameras(config), self.identity, Topics(), flush_s, self.former_partitions)
 
     def live(
         self,
