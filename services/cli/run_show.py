@@ -1,0 +1,125 @@
+"""What `plateflow run` shows: a bar on stderr (plain lines where there is no terminal, or with NO_COLOR), a table.
+
+Everything a person reads goes to stderr but the table of passages, which is the result; with ``--json`` that, too.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from services.contracts.cloudevents import rfc3339
+from services.contracts.messages import Passage
+from services.inference.pipeline import Progress as ClipProgress
+
+SHOWN = 40
+"""Passages in the table at most; all are in the files."""
+WIDE = 160
+"""Columns where there is no terminal to ask."""
+_YEAR_MS = 365 * 86_400_000
+
+
+class RunShow:
+    """The progress of a run; call `begin` once it is known how many recordings there are."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._live = self._console.is_terminal and "NO_COLOR" not in os.environ
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.fields[count]}  {task.fields[name]}", markup=False),
+            BarColumn(bar_width=30),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[found]}", markup=False),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._live,
+        )
+        self._done = self._total = self._passages = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def begin(self, total: int) -> None:
+        self._total = total
+        self._task = self._progress.add_task("", total=total, count=f"0/{total}", name="loading the models", found="")
+        self._progress.start()
+
+    def start(self, name: str) -> None:
+        """Another recording is at hand."""
+        self._progress.update(self._task, count=f"{self._done + 1}/{self._total}", name=name)
+
+    def progress(self, clip: ClipProgress) -> None:
+        part = min(clip.done_ms / clip.duration_ms, 1.0) if clip.duration_ms else 0.0
+        self._progress.update(self._task, completed=self._done + part)
+
+    def finish(self, name: str, frames: int, passages: int, note: str) -> None:
+        """The recording at hand is read."""
+        self._passages += passages
+        self._advance()
+        if not self._live:
+            self.say(f"{self._done}/{self._total}  {name}: {_count(frames, 'frame')}, {_count(passages, 'passage')}")
+        if note:
+            self.say(f"{name}: {note}", "yellow")
+
+    def fail(self, name: str, reason: str) -> None:
+        """The recording at hand cannot be read."""
+        self._advance()
+        self.fault(name, reason)
+
+    def fault(self, name: str, reason: str) -> None:
+        self.say(f"{name}: {reason}", "red")
+
+    def say(self, text: str, style: str = "") -> None:
+        """A line above the bar."""
+        self._console.print(Text(text, style=style), soft_wrap=True)
+
+    def _advance(self) -> None:
+        self._done += 1
+        self._progress.update(self._task, completed=self._done, found=_count(self._passages, "passage"))
+
+
+def print_table(passages: Sequence[Passage], out: Path, to_stderr: bool) -> None:
+    """Plate, camera, first and last seen, confidence, one row for each passage."""
+    on_terminal = (sys.stderr if to_stderr else sys.stdout).isatty()
+    console = Console(stderr=to_stderr, highlight=False, width=None if on_terminal else WIDE)
+    if passages:
+        table = Table(title=_count(len(passages), "passage"), title_justify="left", title_style="bold")
+        for heading in ("plate", "camera", "first seen", "last seen"):
+            table.add_column(heading, no_wrap=heading != "camera", overflow="fold")
+        table.add_column("confidence", justify="right")
+        for one in passages[:SHOWN]:
+            table.add_row(*map(Text, _cells(one)))
+        console.print(table)
+    else:
+        console.print("no number plate was read")
+    if len(passages) > SHOWN:
+        console.print(f"and {_count(len(passages) - SHOWN, 'more passage')} in {out / 'passages.csv'}", markup=False)
+
+
+def clock(time_ms: int) -> str:
+    """Date and time in UTC; of files whose start nobody knows, hours, minutes and seconds from the beginning."""
+    if time_ms >= _YEAR_MS:
+        return rfc3339(time_ms)[:-1].replace("T", " ")
+    minutes, ms = divmod(time_ms, 60_000)
+    return f"{minutes // 60}:{minutes % 60:02}:{ms / 1000:06.3f}"
+
+
+def _cells(one: Passage) -> tuple[str, ...]:
+    return one.plate, one.camera, clock(one.first_seen_ms), clock(one.last_seen_ms), f"{one.confidence:.2f}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
