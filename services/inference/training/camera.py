@@ -48,8 +48,9 @@ def lit(picture: Image, rng: np.random.Generator, hardness: float) -> Image:
         light = light * cv2.resize(coarse, (columns, rows), interpolation=cv2.INTER_LINEAR)
     if rng.random() < 0.15 * hardness:
         light = light * _shadow(rows, columns, rng)
-    if rng.random() < 0.08 * hardness:
-        light = light + _glare(rows, columns, rng)
+    if rng.random() < 0.1 * hardness:
+        for _ in range(int(rng.integers(1, 4))):
+            light = light + _glare(rows, columns, rng)
     return _exposed(light, rng)
 
 

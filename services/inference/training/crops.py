@@ -111,7 +111,7 @@ def cutting(backdrop: Image, width: int, height: int, rng: np.random.Generator) 
 
 def clean(picture: Image, text: str, small: Path, rng: np.random.Generator) -> Clean:
     """A painted plate (h, w, 3) in grey, by a random mix of its channels, in a frame half of the time."""
-    mix = rng.dirichlet((1.5, 6, 3)).astype(np.float32)
+    mix = rng.dirichlet((1, 2.5, 1.5)).astype(np.float32)
     rows, columns = picture.shape[:2]
     grey, left, top = _framed(to_bytes(picture.astype(np.float32) @ mix), small, rng)
     corners = np.array(_WHOLE, np.float32) * (columns, rows) + (left, top)

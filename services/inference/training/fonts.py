@@ -30,7 +30,14 @@ PACKAGES = [
 HELD_OUT = ("overpass-latin", "francois-one", "saira-condensed", "share-tech-mono", "rubik-latin")
 """Families (by the start of the file name) that training never sees: the held-out set is drawn with them."""
 
-_WEIGHTS = ("400", "500", "600", "700")
+_CUTS = [
+    ["400", "normal"],
+    ["500", "normal"],
+    ["600", "normal"],
+    ["700", "normal"],
+    ["500", "italic"],
+    ["700", "italic"],
+]
 _SIZE = 128  # pixels per em at which glyphs are rasterised once; drawing only ever shrinks them
 
 
@@ -62,8 +69,8 @@ def training_fonts(cache: Path | None, held_out: bool = False) -> list[Path]:
         if cache is None
         else [
             path
-            for path in sorted(cache.glob("node_modules/@fontsource/*/files/*-latin-[0-9]*-normal.woff"))
-            if path.stem.split("-")[-2] in _WEIGHTS
+            for path in sorted(cache.glob("node_modules/@fontsource/*/files/*-latin-[0-9]*.woff"))
+            if path.stem.split("-")[-2:] in _CUTS
         ]
     )
     unseen = [path for path in cached if path.name.startswith(HELD_OUT)]
@@ -116,7 +123,7 @@ def main() -> None:
     except RuntimeError as error:
         raise SystemExit(str(error)) from None
     sys.stdout.write(
-        f"{len(training_fonts(cache))} training fonts, {len(training_fonts(cache, held_out=True))} held out"
+        f"{len(training_fonts(cache))} training fonts, {len(training_fonts(cache, held_out=True))} held out\n"
     )
 
 

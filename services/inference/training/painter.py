@@ -32,7 +32,8 @@ def letters(rng: np.random.Generator, alphabet: str, count: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Lettering:
-    """How characters look: `height` of a capital in mm, `gap` between characters, face, colour, `squeeze`: the
+    """How characters look: `height` of a capital in mm, `gap` between characters, face, colour, `cell`: the room every
+    character takes if not its own, `squeeze`: the
     factor by which they are narrower than the face draws them."""
 
     height: float
@@ -40,11 +41,16 @@ class Lettering:
     colour: Colour
     gap: float = 0.0
     squeeze: float = 1.0
+    cell: float = 0.0
 
     def advance(self, char: str) -> float:
-        """Width of one character or separator in mm."""
+        """Room that one character or separator takes, in mm."""
         if char in SEPARATORS:
             return self.height * 0.3
+        return self.cell or self.width(char)
+
+    def width(self, char: str) -> float:
+        """Width of one character's ink in mm."""
         return glyph(self.face, char).width * self.height * self.squeeze
 
 
@@ -105,7 +111,7 @@ class Painter:
     def character(self, char: str, x: float, base: float, widest: float, how: Lettering) -> None:
         """One character centred on `x`, standing on `base`, at most `widest` mm wide."""
         shape = glyph(how.face, char)
-        width = min(how.advance(char), widest)
+        width = min(how.width(char), widest)
         wide = max(round(width * self.scale), 1)
         high = max(round(shape.height * how.height * self.scale), 1)
         left = round((x - width / 2) * self.scale)
@@ -142,6 +148,14 @@ class Painter:
             self.box(x - width * 0.4, y - half, x + width * 0.4, y + half, how.colour)
         else:
             self.disc(x, base - how.height * float(self.rng.choice([0.08, 0.45])), how.height * 0.07, how.colour)
+
+    def scenery(self, strength: float) -> None:
+        """Soft colours all over the ground, as behind the numbers of American plates."""
+        shape = (int(self.rng.integers(2, 6)), int(self.rng.integers(2, 8)), 3)
+        coarse = self.rng.integers(0, 256, shape).astype(np.uint8)
+        rows, columns = self.canvas.shape[:2]
+        soft = cv2.resize(coarse, (columns, rows), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+        self.canvas[:] = (self.canvas + (soft - self.canvas) * np.float32(strength)).astype(np.uint8)
 
     def small_print(self, x0: float, x1: float, base: float, height: float, colour: Colour) -> None:
         """A made-up word or more, as dealers and states print beside the number; no part of the text."""

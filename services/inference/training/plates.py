@@ -89,7 +89,14 @@ _AMERICAN_TEXTS = [
     "LLL DDD",
     "DDD-DDD",
     "LDDLLL",
+    "LLLLLLL",
+    "LLLLL",
+    "LL LLL",
+    "LLLL",
+    "LLL LD",
 ]
+
+_INDIAN_TEXTS = ["LL DD LL DDDD", "LLDDLLDDDD", "LL-DD-L-DDDD", "LL DD L DDDD", "LLDDLDDDD", "LLD LLLDDDD"]
 
 STYLES: dict[str, Style] = {
     "ru_private": Style(_ONE_ROW, russian(6), russian_text("LDDDLL"), (_WHITE,), 40),
@@ -103,7 +110,8 @@ STYLES: dict[str, Style] = {
     "us": Style((305, 152), american, general_text(*_AMERICAN_TEXTS), (_WHITE, _YELLOW), 6),
     "mercosul": Style((400, 130), mercosul, general_text("LLLDLDD", "LL DDD LL"), (_WHITE,), 4),
     "south_american": Style((400, 130), south_american, general_text("LLL-DDDD", "LLL DDD"), (_GREY, _WHITE), 4),
-    "free": Style((0, 112), free, random_text, (), 16),
+    "free": Style((0, 112), free, random_text, (), 18),
+    "indian": Style(_ONE_ROW, free, general_text(*_INDIAN_TEXTS), (_WHITE, _WHITE, _YELLOW, _BLACK), 7),
 }
 
 

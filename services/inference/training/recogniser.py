@@ -13,14 +13,10 @@ from __future__ import annotations
 import argparse
 import csv
 import math
-import multiprocessing as mp
-import queue
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -29,91 +25,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from services.inference.models.recogniser import ALPHABET, decode, preprocess
-from services.inference.training.crops import Crop, Studio, backdrops
+from services.inference.models.recogniser import decode, preprocess
 from services.inference.training.export import History, Measure, export
+from services.inference.training.feed import BATCH, Batch, Feed, Sources, stacked
 from services.inference.training.fonts import training_fonts
 from services.inference.training.network import Reader, standardised
 
-BATCH = 32
 HELD_OUT = 600  # rendered plates, in fonts that training never sees
-LONGEST = 12  # characters
-
-Batch = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """Where pictures come from: the font cache, plate fonts given by hand, and the shared data (each may be
-    absent)."""
-
-    fonts: Path | None
-    plate_fonts: tuple[Path, ...]
-    shared: Path | None
-
-    def studio(self, seed: Sequence[int], held_out: bool = False) -> Studio:
-        """A studio with the training fonts, or with the held-out ones and no plate font."""
-        road = () if held_out else self.plate_fonts
-        return Studio(np.random.default_rng(seed), training_fonts(self.fonts, held_out), road, backdrops(self.photos()))
-
-    def photos(self) -> list[Path]:
-        """Training photographs to stand behind plates; those of the real crops' cars (ru_) are left out."""
-        if self.shared is None:
-            return []
-        found = sorted((self.shared / "data/plates/det/images/train").glob("*.jpg"))
-        return [path for path in found if not path.name.startswith("ru_")][::2]
-
-
-def stacked(crops: Sequence[Crop]) -> Batch:
-    """Images (N, 1, 64, 192), corners (N, 4, 2), targets (N, LONGEST) of classes 1..36, lengths (N)."""
-    targets = np.zeros((len(crops), LONGEST), np.int64)
-    for row, crop in zip(targets, crops, strict=True):
-        row[: len(crop.text)] = [ALPHABET.index(char) + 1 for char in crop.text]
-    return (
-        np.stack([crop.image for crop in crops])[:, None],
-        np.stack([crop.corners for crop in crops]),
-        targets,
-        np.array([len(crop.text) for crop in crops]),
-    )
-
-
-def paint_forever(sources: Sources, seed: tuple[int, int], hardness: Any, batches: Any) -> None:
-    """The child that draws: puts batches into the queue until it is ended."""
-    cv2.setNumThreads(1)
-    studio = sources.studio(seed)
-    while True:
-        studio.hardness = hardness.value
-        batches.put(stacked([studio.crop() for _ in range(BATCH)]))
-
-
-class Feed:
-    """Batches drawn by one child process, started anew (never forked); `hardness` may be turned meanwhile."""
-
-    def __init__(self, sources: Sources, seed: tuple[int, int]) -> None:
-        context = mp.get_context("spawn")
-        self.hardness = context.Value("d", 0.3)
-        self._batches = context.Queue(16)
-        self._child = context.Process(
-            target=paint_forever, args=(sources, seed, self.hardness, self._batches), daemon=True
-        )
-        self._child.start()
-
-    def __iter__(self) -> Iterator[Batch]:
-        while True:
-            try:
-                yield self._batches.get(timeout=60)
-            except queue.Empty:
-                raise SystemExit(
-                    "the drawing process stopped: see its error above, mend it, and use --resume"
-                ) from None
-
-    def close(self) -> None:
-        self._child.kill()
-        self._child.join()
 
 
 class Trainer:
-    """Network, its running average (what is measured and exported), optimiser and step count."""
+    """Network, its running average (what is measured and exported), optimiser and what it has been through."""
 
     def __init__(self) -> None:
         self.reader = Reader().to(memory_format=torch.channels_last)
@@ -122,8 +44,11 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(self.reader.parameters(), lr=1e-3, weight_decay=1e-2)
         self.steps = 0
         self.plates = 0
-        self.minutes = 0.0
-        self.calls: list[str] = []
+        self.calls: list[tuple[str, float]] = []  # every command with the minutes that it trained
+
+    @property
+    def minutes(self) -> float:
+        return sum(minutes for _, minutes in self.calls)
 
     def step(self, batch: Batch, rate: float) -> float:
         """One step at learning rate `rate`; returns the loss. CTC on half of the plates straightened by their
@@ -172,7 +97,6 @@ class Trainer:
                 "average": self.average.state_dict(),
                 "optimiser": self.optimiser.state_dict(),
                 "steps": self.steps,
-                "minutes": self.minutes,
                 "calls": self.calls,
                 "plates": self.plates,
             },
@@ -186,7 +110,7 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.steps, self.plates = state["steps"], state["plates"]
-        self.minutes, self.calls = state["minutes"], state["calls"]
+        self.calls = state["calls"]
 
 
 def _half_true(found: Tensor, true: Tensor) -> Tensor:
@@ -237,14 +161,13 @@ def train(trainer: Trainer, sources: Sources, options: argparse.Namespace) -> No
     measures = [held_out(sources), *real(sources.shared)]
     feed = Feed(sources, (options.seed, trainer.steps))
     fresh, began, seen, losses = trainer.steps == 0, time.monotonic(), time.monotonic(), []
-    before = trainer.minutes
     try:
         for batch in feed:
             spent = (time.monotonic() - began) / 60
             progress = spent / options.minutes
             feed.hardness.value = min(0.25 + progress * 5, 1.0) if fresh else 1.0
             losses.append(trainer.step(batch, rate_at(progress, options.rate)))
-            trainer.minutes = before + spent
+            trainer.calls[-1] = (trainer.calls[-1][0], spent)
             if time.monotonic() - seen > options.every * 60 or progress >= 1:
                 _report(trainer, measures, losses)
                 trainer.save(options.out / "last.pt")
@@ -279,10 +202,23 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=1, help="cores for the training steps")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--fonts", type=Path, help="cache of services.inference.training.fonts; else DejaVu alone")
-    parser.add_argument("--plate-font", type=Path, action="append", default=[], help="a font of a plate standard")
+    parser.add_argument(
+        "--plate-font",
+        type=Path,
+        action="append",
+        default=[],
+        help="a font of a plate standard (default: the shared data's)",
+    )
     parser.add_argument("--shared", type=Path, help="folder of the shared data, for backgrounds and real crops")
     parser.add_argument("--export", action="store_true", help="only write ONNX and model card from the checkpoint")
     return parser
+
+
+def _plate_fonts(options: argparse.Namespace) -> tuple[Path, ...]:
+    """Those named, else those of the shared data."""
+    if options.plate_font or options.shared is None:
+        return tuple(options.plate_font)
+    return tuple(sorted((options.shared / "data/plates/fonts").glob("*.ttf")))
 
 
 def _command(words: Sequence[str]) -> str:
@@ -296,21 +232,20 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
-    sources = Sources(options.fonts, tuple(options.plate_font), options.shared)
+    sources = Sources(options.fonts, _plate_fonts(options), options.shared)
     trainer, checkpoint = Trainer(), options.out / "last.pt"
     if options.resume or options.export:
         if not checkpoint.is_file():
             raise SystemExit(f"{checkpoint} is missing: train first, without --resume or --export")
         trainer.load(checkpoint)
     if not options.export:
-        trainer.calls.append(_command(sys.argv[1:]))
+        trainer.calls.append((_command(sys.argv[1:]), 0.0))
         train(trainer, sources, options)
     history = History(
         trainer.steps,
         trainer.plates,
-        trainer.minutes,
         trainer.calls,
-        len(training_fonts(options.fonts)) + len(options.plate_font),
+        len(training_fonts(options.fonts)) + len(sources.plate_fonts),
         len(sources.photos()),
     )
     export(trainer.average, [held_out(sources), *real(options.shared)], history)
