@@ -247,7 +247,8 @@ def _upload(show: Show, layout: Layout, truth: Truth, vault: str) -> None:
 
 def _tell(show: Show, layout: Layout, verdict: Verdict) -> None:
     show.passages(verdict)
-    show.say(f"{verdict.exact} of {len(verdict.rows)} passages exact, {len(verdict.faults)} faults")
+    faults = f"{len(verdict.faults)} faults, see below" if verdict.faults else "times, positions and sums are right"
+    show.say(f"{verdict.exact} of {len(verdict.rows)} plates exact; {faults}", "red" if verdict.faults else "green")
     show.places({
         "Parquet": layout.data, "heatmaps": layout.heatmaps, "clips": layout.clips, "best shots": layout.objects,
         "logs": layout.logs,

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Self
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -56,12 +57,13 @@ class Show:
 
     def passages(self, verdict: Verdict) -> None:
         """The table of expected passages and what became of them."""
-        table = Table(title="every vehicle of every recording, and what was read", title_justify="left")
-        for heading in ("camera", "vehicle", "read", "confidence", "first and last seen", "speed", "on the ground"):
+        table = Table(box=box.SIMPLE_HEAD, title="every vehicle of every recording", title_justify="left")
+        for heading in ("camera", "plate", "read as", "in view", "speed", "position"):
             table.add_column(heading, no_wrap=True)
         for row in verdict.rows:
             table.add_row(*_cells(row), style="" if row.exact else "red")
         self._console.print(table)
+        self._console.print("speed: measured, and true; position: the largest miss on the ground", style="dim")
 
     def places(self, places: dict[str, Path]) -> None:
         """Where everything is."""
@@ -72,12 +74,12 @@ class Show:
 
 def _cells(row: Row) -> list[str]:
     passage, truth = row.passage, row.truth
+    camera = row.clip.camera.rpartition("/")[2]
     if passage is None:
-        return [row.clip.camera, truth.plate, "nothing", "", "", "", ""]
+        return [camera, truth.plate, "nothing", "", "", ""]
     start = row.clip.start_ms
-    seen = f"{(passage.first_seen_ms - start) / 1000:.2f} to {(passage.last_seen_ms - start) / 1000:.2f} s"
-    speed = f"{passage.speed_mps:.1f} of {truth.speed_mps:.1f} m/s" if passage.speed_mps is not None else "–"
-    ground = f"within {row.worst_m:.2f} m" if row.worst_m is not None else "–"
+    seen = f"{(passage.first_seen_ms - start) / 1000:.1f} to {(passage.last_seen_ms - start) / 1000:.1f} s"
+    speed = f"{passage.speed_mps:.1f}, {truth.speed_mps:.1f} m/s" if passage.speed_mps is not None else "–"
+    position = f"{row.worst_m:.2f} m" if row.worst_m is not None else "–"
     mark = "✓" if row.exact else "✗"
-    confidence = f"{passage.confidence:.2f}"
-    return [row.clip.camera, truth.plate, f"{passage.plate} {mark}", confidence, seen, speed, ground]
+    return [camera, truth.plate, f"{mark} {passage.plate}", seen, speed, position]

@@ -21,7 +21,7 @@ from services.simulator import vehicles
 from services.simulator.backdrop import Light, Place
 from services.simulator.geometry import Array, Pinhole, apply
 
-PLAN_SIZE_M = (16.0, 48.0)
+PLAN_SIZE_M = (14.0, 34.0)
 """Width and length of every camera's plan; its lower edge runs through the camera's foot."""
 READABLE_PX = 56.0
 """From this width on a plate that is whole in the picture must be read; narrower ones may be."""

@@ -1,7 +1,7 @@
 """The demo's cameras and who drives past them when. A seed in, recordings out. Pure.
 
 Between them the cameras show what installations show: day, dusk and an overcast sky, cars that come and cars that go,
-10, 12 and 4 frames a second and a variable rate, H.264 and H.265, all three generations of file names, whole and
+4, 8 and 10 frames a second and a variable rate, H.264 and H.265, all three generations of file names, whole and
 fragmented MP4, a camera without calibration, a recording without any vehicle, and a vehicle that crosses the boundary
 between two recordings.
 """
@@ -22,13 +22,13 @@ _HOUSES = ((-21.0, 44.0, 11.0, 9.0, 7.0), (9.0, 38.0, 9.0, 12.0, 6.5), (-12.5, 7
 CAMERAS = (
     Camera(
         "gate_north", Pinhole(1280, 720, 1900, 3.2, 9.6, 1.5), Place(houses=_HOUSES, posts=((5.9, 30.0), (-5.9, 46.0))),
-        DAY, 10.0, Generation.AGENT_MS, fragmented=True,
+        DAY, 8.0, Generation.AGENT_MS, fragmented=True,
     ),
     Camera(
         "gate_south", Pinhole(1280, 720, 1950, 3.4, 10.0, -2.0, 0.4),
         Place(houses=((8.0, 30.0, 12.0, 10.0, 6.0), (-24.0, 52.0, 14.0, 9.0, 8.0)), posts=((-5.9, 27.0),),
               fence_x=-5.6),
-        OVERCAST, 12.0, Generation.AGENT,
+        OVERCAST, 10.0, Generation.AGENT,
     ),
     Camera(
         "yard_west", Pinhole(1280, 720, 1800, 3.0, 9.6, 0.0),
@@ -40,7 +40,7 @@ CAMERAS = (
     Camera(
         "ring_road", Pinhole(1280, 720, 1850, 3.6, 10.4, 0.8, -0.3),
         Place(pavement=0.0, posts=((6.0, 34.0),), fence_x=6.2),
-        DAY, 12.5, Generation.MACHINERY, codec="hevc", calibrated=False, jitter_ms=12,
+        DAY, 10.0, Generation.MACHINERY, codec="hevc", calibrated=False, jitter_ms=12,
     ),
 )  # fmt: skip
 
@@ -70,24 +70,24 @@ class Trip:
 _APPROACH, _RECEDE = True, False
 _TIMETABLE: dict[str, tuple[tuple[float, float, tuple[Trip, ...]], ...]] = {
     "gate_north": (
-        (612.414, 4.0, (Trip(-1, _APPROACH, 30.0, 7.0, "sedan", "blue"),)),
-        (3584.007, 3.5, (Trip(-1, _APPROACH, 28.0, 4.6, "suv", "red"),)),
-        (3587.507, 3.5, (Trip(1, _APPROACH, 27.0, 6.4, "hatchback", "white"),)),
-        (4210.0, 4.5, (Trip(-1, _APPROACH, 25.0, 5.6, "van", "beige"),
+        (612.414, 3.5, (Trip(-1, _APPROACH, 28.0, 7.0, "sedan", "blue"),)),
+        (3584.007, 3.0, (Trip(-1, _APPROACH, 27.0, 4.6, "suv", "red"),)),
+        (3587.007, 3.0, (Trip(1, _APPROACH, 27.0, 6.4, "hatchback", "white"),)),
+        (4060.0, 4.0, (Trip(-1, _APPROACH, 25.0, 5.6, "van", "beige"),
                        Trip(1, _APPROACH, 29.0, 6.0, "sedan", "black"))),
     ),
     "gate_south": (
-        (901.0, 4.0, (Trip(1, _RECEDE, 5.5, 5.5, "hatchback", "green"),)),
-        (1500.0, 4.5, (Trip(1, _RECEDE, 5.0, 4.8, "suv", "grey"), Trip(-1, _RECEDE, 7.5, 5.4, "sedan", "silver"))),
-        (2400.0, 3.0, ()),
+        (901.0, 3.5, (Trip(1, _RECEDE, 5.5, 5.5, "hatchback", "green"),)),
+        (1500.0, 4.0, (Trip(1, _RECEDE, 5.0, 4.8, "suv", "grey"), Trip(-1, _RECEDE, 7.5, 5.4, "sedan", "silver"))),
+        (2400.0, 2.5, ()),
     ),
     "yard_west": (
-        (50_700.25, 5.0, (Trip(0, _APPROACH, 22.0, 3.4, "sedan", "orange", 0.10),)),
-        (51_320.9, 5.0, (Trip(0, _RECEDE, 6.5, 3.0, "hatchback", "white", -0.08),)),
+        (50_700.25, 4.5, (Trip(0, _APPROACH, 21.0, 3.4, "sedan", "orange", 0.10),)),
+        (51_320.9, 4.5, (Trip(0, _RECEDE, 6.5, 3.0, "hatchback", "white", -0.08),)),
     ),
     "ring_road": (
-        (1803.818, 4.0, (Trip(-1, _APPROACH, 30.0, 7.5, "sedan", "grey"), Trip(1, _RECEDE, 6.5, 6.0, "van", "white"))),
-        (2745.002, 3.5, (Trip(-1, _APPROACH, 27.0, 7.0, "suv", "blue"),)),
+        (1803.818, 3.5, (Trip(-1, _APPROACH, 30.0, 7.5, "sedan", "grey"), Trip(1, _RECEDE, 6.5, 6.0, "van", "white"))),
+        (2745.002, 3.0, (Trip(-1, _APPROACH, 27.0, 7.0, "suv", "blue"),)),
     ),
 }  # fmt: skip
 
