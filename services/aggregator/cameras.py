@@ -34,9 +34,7 @@ log = logging.getLogger(__name__)
 DEFAULT = "default"
 LOOK_EVERY_S = 1.0
 MISS = 0.03
-"""Pairs that miss by more than this part of the plan's diagonal are left out, where ``ransac`` does not say
-otherwise.
-"""
+"""Where ``ransac`` is not given: pairs that miss by more than this part of the plan's diagonal are left out."""
 CELLS_ALONG = 50
 """Cells along the plan's longer side, where ``plan.cell`` does not say otherwise."""
 

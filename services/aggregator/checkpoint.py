@@ -1,6 +1,4 @@
-"""One checkpoint per input partition: from which offset to replay, in which state, under which configuration
-(rule 2).
-"""
+"""One checkpoint per input partition: from which offset to replay, in which state and configuration (rule 2)."""
 
 from __future__ import annotations
 
@@ -61,9 +59,7 @@ def save(files: Files, claim: Claim, partition: Partition, checkpoint: Checkpoin
 
 
 def reset(files: Files, partition: Partition) -> bool:
-    """Forgets a checkpoint: the next start rebuilds state from what the log still holds. Says whether there
-    was one.
-    """
+    """Forgets a checkpoint: the next start rebuilds state from what the log still holds. Says whether there was one."""
     there = files.read(path_of(partition)) is not None
     files.remove(path_of(partition))
     return there

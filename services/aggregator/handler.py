@@ -149,9 +149,7 @@ class AggregatorHandler:
         return Origin(cluster, self._identity.topic_id(topic), topic, partition.index)
 
     def _fresh(self, partition: Partition, origin: Origin, claim: Claim, log_start: int) -> Checkpoint:
-        """No checkpoint: state is built from what the log holds, and written down before anything depends on
-        it.
-        """
+        """No checkpoint: state is built from what the log holds, and written down before anything depends on it."""
         checkpoint = Checkpoint(
             origin=origin,
             partitions=self._identity.partitions(partition.topic),

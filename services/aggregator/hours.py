@@ -136,9 +136,7 @@ def _continues_at(footer: Footer | None, origin: Origin) -> int:
 
 
 class Hours:
-    """All data files of one partition. Loads on first touch, forgets what is clean and was not touched for
-    long.
-    """
+    """All data files of one partition. Loads on first touch, forgets what is clean and was not touched for long."""
 
     def __init__(self, files: Files, claim: Claim, origin: Origin) -> None:
         self._files, self._claim, self._origin = files, claim, origin

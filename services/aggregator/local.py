@@ -23,9 +23,7 @@ PARTITION = Partition("local", 0)
 
 
 class LocalAggregator:
-    """Takes over a folder: what an earlier run left there is replaced. SettingsError where a service writes
-    to it.
-    """
+    """Takes over a folder: what an earlier run left there is replaced. SettingsError where a service writes to it."""
 
     def __init__(self, data: Path | Files, config: Config | None = None) -> None:
         files = LocalFiles(data) if isinstance(data, Path) else data

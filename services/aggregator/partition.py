@@ -88,9 +88,7 @@ class PartitionState:
         return len(self._cameras)
 
     def handle(self, offset: int, track: Track) -> Result | None:
-        """What comes of a track; None where another run of its recording counts. Stop where files cannot be
-        read.
-        """
+        """What comes of a track; None where another run of its recording counts. May raise Stop."""
         camera, options = self.config.camera(track.camera), self.config.options
         with files_usable():
             if not self._hours.admit(track, camera, options):
@@ -106,14 +104,14 @@ class PartitionState:
         return offset >= self._live_from
 
     def tick(self, now_s: float, wanted: Config, every_s: float) -> None:
-        """Begins a flush when it is due, and goes on with the one under way. Stop where files cannot be
-        written.
-        """
+        """Begins a flush when it is due, and goes on with the one under way. May raise Stop."""
         if self.position != self.committed:
             return  # replaying, or results under way
-        if wanted is not self.config and wanted != self.config:
-            self.flush(wanted)
-            return
+        if wanted is not self.config:
+            if wanted != self.config:
+                self.flush(wanted)
+                return
+            self.config = wanted  # so that the next look costs nothing
         if self._flush is None and self._due(now_s, every_s):
             self._begin(self.config)
         if self._flush is not None:
@@ -165,9 +163,7 @@ class PartitionState:
         )
 
     def _point(self) -> None:
-        """The first results there are become the current ones; from then on only an operator moves the
-        pointer.
-        """
+        """The first results there are become the current ones; then only an operator moves the pointer."""
         if not self._pointed and self._cameras:
             first = next(iter(self._cameras))[0]
             if self._files.read(POINTER) is None:

@@ -56,9 +56,7 @@ class Published(msgspec.Struct):
 
 
 class Dedup:
-    """The published sightings of one camera, by plate. `snapshot` is plain data; `Dedup(snapshot)` continues
-    exactly.
-    """
+    """The published sightings of a camera, by plate. `snapshot` is plain data; `Dedup(snapshot)` goes on exactly."""
 
     def __init__(self, snapshot: dict[str, Published] | None = None) -> None:
         self._plates: PlateIndex[Published] = PlateIndex(Published)

@@ -47,9 +47,7 @@ def ground_layer(version: str, cell: float) -> Layer:
 
 
 def image_cells(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], width: int, height: int, k: int) -> list[Cell]:
-    """Cells of points (n,); a centre beyond the edge of the frame belongs to the edge, so every sighting is
-    in a cell.
-    """
+    """Cells of points (n,); one beyond the edge of the frame belongs to the edge, so every sighting has a cell."""
     inside_x = np.clip(x, 0, max(width - 1, 0))
     inside_y = np.clip(y, 0, max(height - 1, 0))
     return list(zip(_index(inside_x, k), _index(inside_y, k), strict=True))
@@ -66,9 +64,7 @@ def ground_cells(
 def tally(
     times: Sequence[int], cells: Sequence[Cell | None], published: Iterable[int], vehicle: bool, cap_ms: int
 ) -> dict[int, Cells]:
-    """What a track adds, per hour (its start, ms). ``times`` ascend; ``published`` are indices; ``vehicle``:
-    a new one.
-    """
+    """What a track adds, per hour (its start, ms). ``times`` ascend; ``published``: indices; ``vehicle``: new."""
     hours: dict[int, Cells] = {}
     came: set[Cell] = set()
     for index, cell in enumerate(cells):

@@ -90,9 +90,7 @@ def _check_spread(points: Floats, where: str) -> None:
 
 
 def _in_front(found: Floats, image: Floats) -> Matrix:
-    """The matrix with the sign that makes w positive at the pairs. BadPairs where its horizon runs between
-    them.
-    """
+    """The matrix with the sign that makes w positive at the pairs. BadPairs where its horizon runs between them."""
     w = found[2, 0] * image[:, 0] + found[2, 1] * image[:, 1] + found[2, 2]
     if not (np.all(w > 0) or np.all(w < 0)):
         raise BadPairs("the horizon of the best homography runs between the points: at least one pair is wrong")

@@ -37,9 +37,7 @@ class Open(msgspec.Struct):
 
 
 class OpenPassages:
-    """The open passages of one camera, by plate. `snapshot` is plain data; `OpenPassages(snapshot)` continues
-    exactly.
-    """
+    """The open passages of a camera, by plate. `snapshot` is plain data; `OpenPassages(snapshot)` goes on exactly."""
 
     def __init__(self, snapshot: dict[str, list[Open]] | None = None) -> None:
         self._plates: PlateIndex[list[Open]] = PlateIndex(list)

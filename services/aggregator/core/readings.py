@@ -59,9 +59,7 @@ class PlateIndex(Generic[T]):
         yield from self._values.items()
 
     def of(self, text: str) -> tuple[T, list[T]]:
-        """The value of ``text`` (made where it is new), and those of the other readings that are the same
-        plate.
-        """
+        """The value of ``text`` (made where it is new), and those of the other readings that are the same plate."""
         value = self._values.get(text)
         if value is None:
             value = self.put(text, self._make())
