@@ -223,8 +223,9 @@ def _faded(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def span(first_ms: int, end_ms: int) -> str:
-    """ "2023-11-14 21:00 to 23:00 UTC"."""
-    first = datetime.datetime.fromtimestamp(first_ms / 1000, datetime.UTC)
-    end = datetime.datetime.fromtimestamp(end_ms / 1000, datetime.UTC)
-    until = f"{end:%H:%M}" if first.date() == end.date() else f"{end:%Y-%m-%d %H:%M}"
-    return f"{first:%Y-%m-%d %H:%M} to {until} UTC"
+    """ "2023-11-14 21:00 to 23:00 UTC"; with seconds where it does not begin and end with a minute."""
+    first = datetime.datetime.fromtimestamp(first_ms // 1000, datetime.UTC)
+    end = datetime.datetime.fromtimestamp(end_ms // 1000, datetime.UTC)
+    clock = "%H:%M:%S" if first.second or end.second else "%H:%M"
+    until = end.strftime(clock if first.date() == end.date() else f"%Y-%m-%d {clock}")
+    return f"{first:%Y-%m-%d} {first.strftime(clock)} to {until} UTC"

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +23,8 @@ from services.aggregator.core.config import Camera, Config
 from services.aggregator.settings import RulesSettings
 from services.cli.reading import Job, Tally, read_all
 from services.cli.run_show import print_table
-from services.contracts.kerberos import MAX_TIME_MS, BadEvent, parse_key
+from services.cli.times import parse_time
+from services.contracts.kerberos import BadEvent, parse_key
 from services.inference.models.factory import Device
 from services.inference.settings import PipelineSettings
 from services.runtime.environment import load
@@ -89,24 +89,13 @@ def run(
     settings, config = _settings(device, fps), _config(cameras)
     tally = read_all(job, settings, config)
     print_table(tally.passages, out, to_stderr=as_json)
+    if tally.failed:
+        typer.echo(f"could not be read: {tally.failed} of what was named, see above", err=True)
     if as_json:
         typer.echo(json.dumps(summary(tally, time.monotonic() - began)))
     elif tally.recordings:
         typer.echo(f"results in {out}")
     raise typer.Exit(tally.exit_code)
-
-
-def parse_time(text: str, option: str) -> int:
-    """ISO 8601 (UTC where no zone is named) or milliseconds since 1970, as milliseconds. BadParameter."""
-    try:
-        time_ms = int(text) if text.isdecimal() else _iso_ms(text)
-    except ValueError:
-        time_ms = -1
-    if not 0 <= time_ms <= MAX_TIME_MS:
-        raise typer.BadParameter(
-            f"{text!r} is no time from 1970 to 9999, as 2026-06-16T07:00:00Z or in milliseconds", param_hint=option
-        )
-    return time_ms
 
 
 def summary(tally: Tally, seconds: float) -> dict[str, object]:
@@ -153,8 +142,3 @@ def _camera_name(name: str | None) -> str | None:
             "a camera's name is text like 'gate' or 'site/gate', no line breaks, no backslash", param_hint="--camera"
         ) from None
     return name
-
-
-def _iso_ms(text: str) -> int:
-    at = datetime.fromisoformat(text)
-    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -1,0 +1,121 @@
+"""Heatmaps made anew from the sightings Parquet: any cell size, any time range, nothing detected again.
+
+In: the data folder, a camera, a plane. Out: a `Heatmap` for `services.aggregator.picture`.
+
+A sighting is what deduplication left of a vehicle's observations, so here
+- ``count`` is exact: sightings;
+- ``passages`` counts a passage once in each cell that holds one of its sightings, and again where it continues one
+  of another recording;
+- ``dwell_ms`` runs from each sighting to the next of its track, at most a second, and is short of the last stretch.
+Where frames have several sizes, or the ground several versions, those of the newest sighting count, as in `picture`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from services.aggregator import tables
+from services.aggregator.core import grid
+from services.aggregator.core.config import Ground, Options
+from services.aggregator.core.grid import HOUR_MS, Cell, Cells
+from services.aggregator.picture import Heatmap, NothingToDraw, Plane, current, hour_of
+
+COLUMNS = [
+    "time_ms", "passage_id", "track_id", "center_x", "center_y", "frame_width", "frame_height", "ground_x", "ground_y",
+    "ground_version", "off_plan",
+]  # fmt: skip
+DWELL_CAP_MS = Options().dwell_cap_ms
+
+
+def heatmap_of_sightings(data: Path, camera: str, plane: Plane, times: range, cell: float | None = None) -> Heatmap:
+    """Counts the sightings with ``times.start <= time_ms < times.stop`` into cells of ``cell`` (None: as configured).
+
+    Raises NothingToDraw, BadFile.
+    """
+    paths = _paths(data, camera, times)
+    sightings = _sightings(paths, times)
+    if not sightings.num_rows:
+        raise NothingToDraw(f"no sighting of {camera} in that time")
+    newest = tables.footer_of(paths[-1].read_bytes()).camera
+    if plane == "image":
+        return _on_image(camera, sightings, round(cell or newest.cell))
+    if newest.ground is None:
+        raise NothingToDraw(no_ground(camera))
+    return _on_ground(camera, sightings, newest.ground, cell or newest.ground.cell)
+
+
+def no_ground(camera: str) -> str:
+    return f"{camera} has no ground plane: the camera file must name point pairs and the plan"
+
+
+def _paths(data: Path, camera: str, times: range) -> list[Path]:
+    """The files that may hold such sightings, in order of time."""
+    where = f"results={current(data)}/camera={tables.encoded(camera)}/date=*/hour=*/*.parquet"
+    files = sorted((hour_of(path), path) for path in (data / "sightings").glob(where))
+    return [path for hour, path in files if times.start - HOUR_MS < hour < times.stop]
+
+
+def _sightings(paths: Iterable[Path], times: range) -> pa.Table:
+    """The sightings of those times, in order of time."""
+    inside = (pc.field("time_ms") >= times.start) & (pc.field("time_ms") < times.stop)
+    parts = [_read(path).filter(inside) for path in paths]
+    return pa.concat_tables(parts).sort_by("time_ms") if parts else pa.table({name: [] for name in COLUMNS})
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        return pq.read_table(path, columns=COLUMNS, partitioning=None).replace_schema_metadata(None)
+    except pa.ArrowException as error:
+        raise tables.BadFile(f"{path}: no readable Parquet: {error}") from error
+
+
+def _on_image(camera: str, sightings: pa.Table, k: int) -> Heatmap:
+    width, height = (sightings[name][-1].as_py() for name in ("frame_width", "frame_height"))
+    same = (pc.field("frame_width") == width) & (pc.field("frame_height") == height)
+    placed = sightings.filter(same)
+    cells = grid.image_cells(_floats(placed, "center_x"), _floats(placed, "center_y"), width, height, k)
+    counted, first, last = _count(placed, cells)
+    return Heatmap(camera, "image", f"{width}x{height}-k{k}", k, width, height, counted, first, last)
+
+
+def _on_ground(camera: str, sightings: pa.Table, ground: Ground, k: float) -> Heatmap:
+    placed = sightings.filter(pc.field("ground_version") == ground.version)
+    off_plan = pc.sum(sightings["off_plan"]).as_py()
+    if not placed.num_rows:
+        raise NothingToDraw(f"no sighting of {camera} in that time lies on the plan ({off_plan} off it)")
+    x, y = _floats(placed, "ground_x"), _floats(placed, "ground_y")
+    on_plan = np.ones(placed.num_rows, np.bool_)
+    counted, first, last = _count(placed, grid.ground_cells(x, y, on_plan, k))
+    version = f"{ground.version}-k{k:g}"
+    return Heatmap(camera, "ground", version, k, ground.width, ground.height, counted, first, last, off_plan)
+
+
+def _count(placed: pa.Table, cells: Sequence[Cell | None]) -> tuple[Cells, int, int]:
+    """What each cell holds, the first time and the last. ``placed`` is in order of time."""
+    times, tracks, passages = (placed[name].to_pylist() for name in ("time_ms", "track_id", "passage_id"))
+    counted: Cells = {}
+    came: set[tuple[Cell, str]] = set()
+    latest: dict[str, tuple[int, Cell]] = {}
+    for time_ms, track, passage, cell in zip(times, tracks, passages, cells, strict=True):
+        if cell is None:
+            continue
+        entry = counted.setdefault(cell, [0, 0, 0])
+        entry[0] += 1
+        entry[1] += (cell, passage) not in came
+        came.add((cell, passage))
+        if track in latest:
+            before_ms, before = latest[track]
+            counted[before][2] += min(time_ms - before_ms, DWELL_CAP_MS)
+        latest[track] = (time_ms, cell)
+    return counted, times[0], times[-1]
+
+
+def _floats(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
+    return np.asarray(table[name].to_numpy(), dtype=np.float64)
