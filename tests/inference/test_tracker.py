@@ -159,3 +159,10 @@ def test_two_parallel_plates_keep_their_identity_at_any_frame_rate(
         clip.append((time_ms, [box(x, y), box(x + apart * W, y)]))
 
     assert numbers(clip) == [[0, 1]] * frames
+
+
+def test_a_vehicle_that_left_does_not_go_on_as_a_doubtful_box_far_away() -> None:
+    driven = [(k * 125, [box(600 - 50 * k, 300 + 60 * k, w=80 + 8 * k)]) for k in range(6)]
+    house = (6 * 125 + 625, [box(370, 60, w=250, score=0.25)])
+
+    assert numbers([*driven, house])[-1] == [None]

@@ -11,8 +11,8 @@ Rules
 - All boxes and tracks of a frame are matched at once, at the least total cost (Hungarian method); leaving a
   track without a box has a cost too, so that a plate that left is not handed its neighbour's box, and that
   one the next one's.
-- Boxes that the detector doubts continue tracks but start none, and are matched after the others: Zhang et
-  al., ByteTrack (ECCV 2022).
+- Boxes that the detector doubts continue tracks but start none, are matched after the others (Zhang et al.,
+  ByteTrack, ECCV 2022) and must lie nearer: else a vehicle that left goes on as any sign or window.
 - The answer does not depend on the order of the boxes in a frame.
 """
 
@@ -53,6 +53,8 @@ class TrackerOptions:
     """... plus this many widths per second since the track was last seen ..."""
     first_reach_per_s: float = 16.0
     """... or this many while its speed is unknown, after its first box."""
+    doubtful_reach: float = 0.35
+    """Share of the reach within which a doubtful box may continue a track."""
     max_growth: float = 2.2
     """A box may be this many times as large or small as the last one."""
     agility: float = 0.6
@@ -152,8 +154,9 @@ class Tracker:
     def _reach(self, track: _Track, box: TrackBox, time_ms: int) -> float:
         options = self._options
         rate = options.first_reach_per_s if track.boxes == 1 else options.reach_per_s
+        share = 1.0 if box.score >= options.start_score else options.doubtful_reach
         width = (track.box.w + box.w) / 2
-        return max(width * (options.reach + rate * (time_ms - track.time_ms) / 1000), 1e-6)
+        return max(share * width * (options.reach + rate * (time_ms - track.time_ms) / 1000), 1e-6)
 
 
 def _overlap(last: TrackBox, box: TrackBox, x: float, y: float) -> float:
