@@ -15,7 +15,7 @@ from services.aggregator import cameras
 from services.aggregator.core.aggregate import Outcome, replay
 from services.aggregator.core.config import Options
 from services.contracts.messages import Message
-from services.simulator import scene
+from services.simulator import traffic
 from services.simulator.clips import Truth, render
 from tests.support.kafka import Broker
 from tests.support.stack import SERVICES, Stack, plain
@@ -31,7 +31,7 @@ Cells = dict[tuple[str, str, int, int, int], tuple[int, int, int]]
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
     """Rendered recordings of two calibrated cameras, their truth, and the camera file beside."""
     out = tmp_path_factory.mktemp("clips")
-    return out, render(scene.timetable(seed=7, cameras=2), out, seed=7)
+    return out, render(traffic.timetable(seed=7, cameras=2), out, seed=7)
 
 
 def files(clips: Clips) -> list[Path]:
