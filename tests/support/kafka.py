@@ -11,6 +11,7 @@ our own, which can be stopped, killed, frozen and started again on the same port
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -287,7 +288,9 @@ def _java_version(executable: str) -> int:
 
 
 def main() -> None:
-    """Start a broker, print its addresses, end it on Ctrl+C."""
+    """Start a broker, print its addresses, end it on Ctrl+C or SIGTERM."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="plateflow-kafka-") as folder:
         server = KafkaServer(Path(folder)).start()
         print(f"KAFKA_BROKER={server.bootstrap}")
