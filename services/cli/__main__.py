@@ -33,6 +33,7 @@ COMMANDS = {
     "heatmap": Command("services.cli.heatmap", "Draw heatmaps from the aggregator's Parquet."),
     "evaluate": Command("services.cli.evaluate", "Measure the models on pictures whose plates are known."),
     "simulate": Command("services.cli.simulate", "Sample clips, a Vault stand-in, a camera, a broker."),
+    "topics": Command("services.cli.topics", "Make the topics, with partitions and retention."),
     "tail": Command("services.cli.tail", "Print the messages of a topic as they come."),
 }
 
