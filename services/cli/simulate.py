@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -58,24 +60,34 @@ def camera(
     directory: Annotated[str, typer.Option(help="Directory of the keys.")] = "demo",
     provider: Annotated[str, typer.Option(help="Storage provider; empty: the account's own.")] = "demo",
     per_minute: Annotated[float, typer.Option(min=0, help="Clips a minute; 0: as fast as Vault takes them.")] = 0.0,
-    repeat: Annotated[int, typer.Option(min=1, help="Go through the clips so many times.")] = 1,
+    repeat: Annotated[int, typer.Option(min=0, help="Go through the clips so many times; 0: for ever.")] = 1,
+    live: Annotated[
+        bool, typer.Option("--live", help="Name each clip as if it was recorded just now: a new recording each time.")
+    ] = False,
 ) -> None:
     """Upload clips to Vault, real or stand-in, as a Kerberos agent does."""
-    from services.simulator.camera import Account, UploadFailed, UploadingCamera
+    from services.simulator.camera import Account, UploadFailed, UploadingCamera, recorded_at
 
     words = [_needed(name, _STORAGE) for name in ("STORAGE_URI", "STORAGE_ACCESS_KEY", "STORAGE_SECRET")]
     agent = UploadingCamera(Account(words[0].rstrip("/"), words[1], words[2], directory, provider))
     found = [clip for path in paths for clip in (sorted(path.rglob("*.mp4")) if path.is_dir() else [path])]
     try:
-        for number, clip in enumerate(found * repeat):
+        for number, clip in enumerate(_rounds(found, repeat)):
             if number and per_minute:
                 time.sleep(60 / per_minute)
-            typer.echo(agent.upload(clip))
+            name = recorded_at(clip.name, round(time.time() * 1000)) if live else clip.name
+            typer.echo(agent.upload(clip, name))
     except (UploadFailed, ValueError) as error:
         typer.echo(f"plateflow simulate camera: {error}", err=True)
         raise typer.Exit(2 if isinstance(error, ValueError) else 1) from error
     finally:
         agent.close()
+
+
+def _rounds(clips: list[Path], repeat: int) -> Iterator[Path]:
+    """All clips, ``repeat`` times over; 0 is for ever."""
+    times = itertools.repeat(clips, repeat) if repeat else itertools.repeat(clips)
+    return itertools.chain.from_iterable(times)
 
 
 @app.command()

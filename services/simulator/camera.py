@@ -50,17 +50,21 @@ class UploadingCamera:
     sleep: Callable[[float], None] = time.sleep
     client: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30.0))
 
-    def upload(self, clip: Path) -> str:
-        """Uploads one clip and gives its key. Raises UploadFailed, or ValueError for a name that is not Kerberos'."""
-        key = f"{self.account.directory}/{clip.name}"
+    def upload(self, clip: Path, name: str | None = None) -> str:
+        """Uploads one clip, under ``name`` where it has another; its key.
+
+        Raises UploadFailed, or ValueError for a name that is not Kerberos'.
+        """
+        name = name or clip.name
+        key = f"{self.account.directory}/{name}"
         if parse_key(key).camera_part is None:
-            raise ValueError(f"{clip.name} is not named as Kerberos names recordings: <seconds>_<n>-<ms>_<camera>_...")
+            raise ValueError(f"{name} is not named as Kerberos names recordings: <seconds>_<n>-<ms>_<camera>_...")
         answer = ""
         for attempt in range(self.attempts):
             if attempt:
                 self.sleep(self.pause_s * 2 ** min(attempt - 1, 5) * random.uniform(0.5, 1.0))
             try:
-                self._try(clip)
+                self._try(clip, name)
                 return key
             except (httpx.HTTPError, _Refused) as failure:
                 answer = str(failure) or type(failure).__name__
@@ -69,16 +73,16 @@ class UploadingCamera:
     def close(self) -> None:
         self.client.close()
 
-    def _try(self, clip: Path) -> None:
-        if self.resumable and self._resumable(clip):
+    def _try(self, clip: Path, name: str) -> None:
+        if self.resumable and self._resumable(clip, name):
             return
-        self._classic(clip)
+        self._classic(clip, name)
 
-    def _resumable(self, clip: Path) -> bool:
+    def _resumable(self, clip: Path, name: str) -> bool:
         """Uploads by tus 1.0.0; False where this Vault has no such thing."""
         size = clip.stat().st_size
         headers = {b"Tus-Resumable": b"1.0.0", **self._keys()}
-        metadata = ",".join(f"{name} {_base64(value)}".rstrip() for name, value in self._about(clip).items())
+        metadata = ",".join(f"{word} {_base64(value)}".rstrip() for word, value in self._about(name).items())
         created = self.client.post(
             f"{self.account.api}/storage/tus/",
             headers={**headers, b"Upload-Length": b"%d" % size, b"Upload-Metadata": metadata.encode()},
@@ -98,27 +102,36 @@ class UploadingCamera:
                 _expect(self.client.patch(address, headers=patch, content=file.read(CHUNK)), 204)
         return True
 
-    def _classic(self, clip: Path) -> None:
-        about = self._about(clip)
+    def _classic(self, clip: Path, name: str) -> None:
+        about = self._about(name)
         headers = {
             b"Content-Type": b"video/mp4",
             b"Content-Length": b"%d" % clip.stat().st_size,
             **_storage({
-                "FileName": clip.name, "Directory": about["directory"], "Provider": about["provider"],
+                "FileName": name, "Directory": about["directory"], "Provider": about["provider"],
                 "Device": about["device"], "Capture": about["capture"], "CloudKey": "",
             }),
             **self._keys(),
         }  # fmt: skip
         _expect(self.client.post(f"{self.account.api}/storage", headers=headers, content=_blocks(clip)), 200)
 
-    def _about(self, clip: Path) -> dict[str, str]:
+    def _about(self, name: str) -> dict[str, str]:
         return {
-            "filename": clip.name, "device": self.device, "directory": self.account.directory,
+            "filename": name, "device": self.device, "directory": self.account.directory,
             "provider": self.account.provider, "capture": "IPCamera", "cloudkey": "",
         }  # fmt: skip
 
     def _keys(self) -> dict[bytes, bytes]:
         return _storage({"AccessKey": self.account.access_key, "SecretAccessKey": self.account.secret})
+
+
+def recorded_at(name: str, time_ms: int) -> str:
+    """The name of a clip as if its recording had begun at ``time_ms``; ValueError where it has none of Kerberos'."""
+    parts = name.split("_", 2)
+    if len(parts) < 3:
+        raise ValueError(f"{name} is not named as Kerberos names recordings")
+    seconds, milliseconds = divmod(time_ms, 1000)
+    return f"{seconds}_{len(str(milliseconds))}-{milliseconds}_{parts[2]}"
 
 
 class _Refused(Exception):
