@@ -5,6 +5,7 @@ from __future__ import annotations
 from services.inference.build import build_inference
 from services.inference.handler import InferenceHandler
 from services.inference.settings import InferenceSettings
+from services.runtime import metrics
 from services.runtime.clips import open_store, sweeper
 from services.runtime.kafka import KafkaLog
 from services.runtime.loop import LoopOptions
@@ -20,6 +21,7 @@ def build(settings: InferenceSettings, _kafka: KafkaLog) -> Service:
     clips, objects = open_store(settings.clips), open_store(settings.objects)
     vault = VaultClient(settings.vault, settings.max_clip_bytes) if settings.vault.configured else None
     inference = build_inference(settings.pipeline)
+    metrics.MODELS.info({"detector": inference.models.detector, "recogniser": inference.models.recogniser})
 
     def close() -> None:
         inference.close()

@@ -120,6 +120,7 @@ def _count(result: RecordingResult) -> None:
             metrics.STAGE_SECONDS.labels(stage).observe(seconds)
     for track in result.tracks:
         metrics.READINGS.labels("partial" if "#" in track.reading.text else "decided").inc()
+        metrics.READING_CONFIDENCE.observe(track.reading.confidence)
     metrics.READINGS.labels("dropped").inc(result.dropped)
 
 

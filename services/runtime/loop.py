@@ -150,6 +150,7 @@ class Loop:
         for partition in partitions:
             if self._lanes.pop(partition, None) is not None and self._stateful is not None:
                 self._stateful.revoked(partition, lost)
+            metrics.LAG_RECORDS.remove(self._options.service, partition.topic, str(partition.index))
         self._paused = None
 
     def _restore(self, partition: Partition, committed: int | None) -> None:

@@ -4,6 +4,9 @@ Rules
 - Names begin with ``plateflow_``, units are seconds and bytes, counters end in ``_total`` by themselves.
 - Labels come of small fixed sets. Never a plate, a camera or a key: plates are secret, cameras are many.
 - A process shows the metrics of all services; those of the others stay at zero or without labels.
+- A service shows its known label values from its start (`start_at_zero`): a counter that appears with 1 would hide its
+  first event from Prometheus' `increase`.
+- What to do about a metric is told in docs/runbooks.md, by the alert that reads it.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ STAGE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 CLIP_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
 QUICK_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
+SHARE_BUCKETS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 1)
 
 
 def _counter(name: str, meaning: str, *labels: str) -> Counter:
@@ -50,6 +54,7 @@ BUILD = Info("plateflow_build", "Version of plateflow and of Python.", registry=
 BUILD.info({"version": version("plateflow"), "python": platform.python_version()})
 
 READY = _gauge("ready", "1 while /readyz answers 200, else 0.", "service")
+CHECK_OK = _gauge("check_ok", "1 while this check of /readyz passes, else 0; /readyz says why.", "service", "check")
 RECORDS = _counter(
     "records",
     "Records whose results are committed, by outcome: handled, rejected (dead letter).",
@@ -100,7 +105,7 @@ FETCHED_BYTES = _counter("ingest_fetched_bytes", "Bytes of recordings fetched, d
 # ---- inference ---------------------------------------------------------------------------------------------
 STAGE_SECONDS = _histogram(
     "inference_stage_seconds",
-    "Seconds of one step of the pipeline, by stage: fetch, decode, detect, track, read, vote.",
+    "Seconds of one step of the pipeline, by stage: decode, detect, track, read.",
     STAGE_BUCKETS,
     "stage",
 )
@@ -119,6 +124,12 @@ READINGS = _counter(
     "Consolidated readings by outcome: decided, partial (has undecided characters), dropped.",
     "outcome",
 )
+READING_CONFIDENCE = _histogram(
+    "inference_reading_confidence_ratio",
+    "Confidence of the readings published; when it sinks, cameras got dirty, dark or moved.",
+    SHARE_BUCKETS,
+)
+MODELS = Info("plateflow_inference_models", "Which weights run: detector and recogniser.", registry=REGISTRY)
 BATCH_SIZE = _histogram(
     "inference_batch_size", "Images in one call of a model: detector, recogniser.", BATCH_BUCKETS, "model"
 )
@@ -148,3 +159,43 @@ CAMERA_RELOADS = _counter(
     "Reloads of the camera file by outcome: applied, refused (the last good one stays).",
     "outcome",
 )
+
+
+# ---- known label values -------------------------------------------------------------------------------------
+_OF_EVERY_SERVICE: tuple[tuple[Counter, tuple[str, ...]], ...] = (
+    (RECORDS, ("handled", "rejected")),
+    (TRANSACTIONS, ("committed", "aborted")),
+)
+_OF_ONE_SERVICE: dict[str, tuple[tuple[Counter | Histogram, tuple[str, ...]], ...]] = {
+    "ingest": (
+        (RECORDINGS, ("stored", "found-in-store", "duplicate", "skipped-ondemand", "skipped-derived")),
+        (FETCH_SECONDS, ("signed-url", "blob", "storage", "bucket")),
+        (STORE_REMOVED, ("clips",)),
+    ),
+    "inference": (
+        (STAGE_SECONDS, ("decode", "detect", "track", "read")),
+        (CLIP_FETCHES, ("store", "vault")),
+        (READINGS, ("decided", "partial", "dropped")),
+        (BATCH_SIZE, ("detector", "recogniser")),
+        (STORE_REMOVED, ("objects",)),
+    ),
+    "aggregator": (
+        (SUPPRESSED, ("near", "stationary")),
+        (PASSAGES, ("new", "continued")),
+        (FILES_WRITTEN, ("heatmap", "sightings", "checkpoint")),
+        (CAMERA_RELOADS, ("applied", "refused")),
+    ),
+}
+
+
+def start_at_zero(service: str) -> None:
+    """Show the metrics of ``service`` before anything has happened, as unready and with zeros."""
+    READY.labels(service).set(0)
+    for one in (IN_FLIGHT, LAG_SECONDS, TRANSACTION_SECONDS, RECORDS_EXPIRED, REPLAYED_RECORDS):
+        one.labels(service)
+    for counter, outcomes in _OF_EVERY_SERVICE:
+        for outcome in outcomes:
+            counter.labels(service, outcome)
+    for metric, values in _OF_ONE_SERVICE.get(service, ()):
+        for value in values:
+            metric.labels(value)

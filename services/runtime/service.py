@@ -78,6 +78,7 @@ def run_service(name: str, settings_class: type[S], build: Callable[[S, KafkaLog
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    metrics.start_at_zero(name)
     stop = threading.Event()
     _stop_on_signals(stop)
     try:
@@ -140,7 +141,8 @@ def _watch(service: Service, kafka: KafkaLog, health: Health, stop: threading.Ev
         reasons = {name: _ask(probe) for name, probe in probes.items()}
         for name, reason in reasons.items():
             health.check(name, reason is None, reason or "")
-        metrics.READY.labels(service.name).set(all(reason is None for reason in reasons.values()))
+            metrics.CHECK_OK.labels(service.name, name).set(reason is None)
+        metrics.READY.labels(service.name).set(health.ready()[0])
         for chore in service.chores:
             if time.monotonic() >= due[chore.name]:
                 due[chore.name] = time.monotonic() + chore.every_s

@@ -13,7 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from services.runtime import metrics
 
 OURS = {name: one for name, one in vars(metrics).items() if isinstance(one, MetricWrapperBase)}
-BOUNDED = {"service", "outcome", "reason", "stage", "how", "kind", "model", "source", "store", "topic", "partition"}
+BOUNDED = {
+    *("service", "outcome", "reason", "stage", "how", "kind", "model", "source", "store", "topic", "partition", "check")
+}
 
 
 def described_by(metric: MetricWrapperBase) -> Metric:
@@ -39,7 +41,7 @@ def test_no_metric_is_told_apart_by_plate_camera_or_key(metric: MetricWrapperBas
 def test_times_are_in_seconds() -> None:
     for metric in OURS.values():
         if isinstance(metric, Histogram):
-            assert described_by(metric).name.endswith(("_seconds", "_size"))
+            assert described_by(metric).name.endswith(("_seconds", "_size", "_ratio"))
 
 
 def test_the_parts_of_the_system_are_covered() -> None:
@@ -55,3 +57,16 @@ def test_prometheus_can_parse_what_is_shown() -> None:
     assert families["plateflow_records"].documentation.startswith("Records whose results are committed")
     assert any(sample.labels.get("version") for sample in families["plateflow_build_info"].samples)
     assert "process_resident_memory_bytes" in families
+
+
+@pytest.mark.parametrize("service", ["ingest", "inference", "aggregator"])
+def test_a_service_shows_zeros_before_anything_has_happened(service: str) -> None:
+    metrics.start_at_zero(service)
+
+    for name, labels in (
+        ("plateflow_ready", {}),
+        ("plateflow_records_total", {"outcome": "rejected"}),
+        ("plateflow_transactions_total", {"outcome": "aborted"}),
+        ("plateflow_records_expired_total", {}),
+    ):
+        assert metrics.REGISTRY.get_sample_value(name, {"service": service, **labels}) == 0
