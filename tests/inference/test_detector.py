@@ -202,7 +202,8 @@ def test_the_shipped_network_finds_a_drawn_plate() -> None:
     ((box, *_),) = OnnxDetector(threads=1).detect([street_with_plate(1280, 720, 180)])
 
     assert box.label == "plate"
-    assert (box.x, box.y, box.w, box.h) == pytest.approx((550, 432, 180, 39), abs=14)
+    found = np.array([[box.x, box.y, box.x + box.w, box.y + box.h]])
+    assert overlaps(found, np.array([[550.0, 432, 730, 471]])).item() >= 0.5
 
 
 def test_the_shipped_network_finds_nothing_on_a_plain_wall() -> None:
