@@ -77,44 +77,44 @@ def _read(path: Path) -> pa.Table:
 
 
 def _on_image(camera: str, sightings: pa.Table, k: int) -> Heatmap:
-    width, height = (sightings[name][-1].as_py() for name in ("frame_width", "frame_height"))
-    same = (pc.field("frame_width") == width) & (pc.field("frame_height") == height)
-    placed = sightings.filter(same)
-    cells = grid.image_cells(_floats(placed, "center_x"), _floats(placed, "center_y"), width, height, k)
-    counted, first, last = _count(placed, cells)
-    return Heatmap(camera, "image", f"{width}x{height}-k{k}", k, width, height, counted, first, last)
+    widths, heights = _floats(sightings, "frame_width"), _floats(sightings, "frame_height")
+    width, height = int(widths[-1]), int(heights[-1])
+    same = ((widths == width) & (heights == height)).tolist()
+    cells = grid.image_cells(_floats(sightings, "center_x"), _floats(sightings, "center_y"), width, height, k)
+    counted = _count(sightings, [cell if so else None for cell, so in zip(cells, same, strict=True)])
+    return Heatmap(camera, "image", f"{width}x{height}-k{k}", k, width, height, *counted)
 
 
 def _on_ground(camera: str, sightings: pa.Table, ground: Ground, k: float) -> Heatmap:
-    placed = sightings.filter(pc.field("ground_version") == ground.version)
+    on_plan = np.array([version == ground.version for version in sightings["ground_version"].to_pylist()])
     off_plan = pc.sum(sightings["off_plan"]).as_py()
-    if not placed.num_rows:
+    if not on_plan.any():
         raise NothingToDraw(f"no sighting of {camera} in that time lies on the plan ({off_plan} off it)")
-    x, y = _floats(placed, "ground_x"), _floats(placed, "ground_y")
-    on_plan = np.ones(placed.num_rows, np.bool_)
-    counted, first, last = _count(placed, grid.ground_cells(x, y, on_plan, k))
+    cells = grid.ground_cells(_floats(sightings, "ground_x"), _floats(sightings, "ground_y"), on_plan, k)
     version = f"{ground.version}-k{k:g}"
-    return Heatmap(camera, "ground", version, k, ground.width, ground.height, counted, first, last, off_plan)
+    return Heatmap(
+        camera, "ground", version, k, ground.width, ground.height, *_count(sightings, cells), off_plan=off_plan
+    )
 
 
-def _count(placed: pa.Table, cells: Sequence[Cell | None]) -> tuple[Cells, int, int]:
-    """What each cell holds, the first time and the last. ``placed`` is in order of time."""
-    times, tracks, passages = (placed[name].to_pylist() for name in ("time_ms", "track_id", "passage_id"))
+def _count(sightings: pa.Table, cells: Sequence[Cell | None]) -> tuple[Cells, int, int]:
+    """What each cell holds, and the first time and the last; None: in no cell. ``sightings`` are in order of time."""
+    times, tracks, passages = (sightings[name].to_pylist() for name in ("time_ms", "track_id", "passage_id"))
     counted: Cells = {}
     came: set[tuple[Cell, str]] = set()
-    latest: dict[str, tuple[int, Cell]] = {}
+    latest: dict[str, tuple[int, Cell | None]] = {}
     for time_ms, track, passage, cell in zip(times, tracks, passages, cells, strict=True):
-        if cell is None:
-            continue
-        entry = counted.setdefault(cell, [0, 0, 0])
-        entry[0] += 1
-        entry[1] += (cell, passage) not in came
-        came.add((cell, passage))
-        if track in latest:
-            before_ms, before = latest[track]
+        before_ms, before = latest.get(track, (time_ms, None))
+        if before is not None:
             counted[before][2] += min(time_ms - before_ms, DWELL_CAP_MS)
         latest[track] = (time_ms, cell)
-    return counted, times[0], times[-1]
+        if cell is not None:
+            entry = counted.setdefault(cell, [0, 0, 0])
+            entry[0] += 1
+            entry[1] += (cell, passage) not in came
+            came.add((cell, passage))
+    placed = [time_ms for time_ms, cell in zip(times, cells, strict=True) if cell is not None]
+    return counted, placed[0], placed[-1]
 
 
 def _floats(table: pa.Table, name: str) -> npt.NDArray[np.float64]:

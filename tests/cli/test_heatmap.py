@@ -1,0 +1,215 @@
+"""`plateflow heatmap`: a data folder in, a picture of one camera out; recounted from the sightings where need be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.aggregator import picture
+from services.aggregator.core.config import Camera, Config
+from services.aggregator.local import LocalAggregator
+from services.aggregator.picture import Heatmap, Plane
+from services.cli.redraw import heatmap_of_sightings
+from services.contracts.kerberos import MAX_TIME_MS
+from services.contracts.messages import Box
+from tests.aggregator.build import HOUR_MS, NOON_MS, track
+from tests.aggregator.test_aggregate import GROUND
+from tests.cli.command import Plateflow
+
+CAMERA, OTHER = "site/north gate", "site/yard"
+EVER = range(MAX_TIME_MS + 1)
+
+
+def write(folder: Path, cameras: tuple[str, ...] = (CAMERA,), ground: bool = True) -> Path:
+    """An hour and a bit: every two minutes a vehicle that is seen ten times, four times a second, on its way right."""
+    aggregator = LocalAggregator(folder, Config(default=Camera(ground=GROUND if ground else None)))
+    for number in range(40):
+        for camera in cameras:
+            start_ms = NOON_MS + 120_000 * number
+            times = [start_ms + 250 * i for i in range(10)]
+            boxes: list[Box] = [(120.0 * i, 10.0 * number, 60.0, 20.0) for i in range(10)]
+            aggregator.add(
+                track(times, f"A{number:03}BC77", recording=f"r{number}", run=number, camera=camera, boxes=boxes)
+            )
+    aggregator.close()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def two_cameras(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("two"), (CAMERA, OTHER), ground=False)
+
+
+def total(heatmap: Heatmap, column: int = 0) -> int:
+    return sum(tally[column] for tally in heatmap.cells.values())
+
+
+# ---- counting anew -----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("plane", ["image", "ground"])
+def test_sightings_counted_anew_into_the_same_cells_give_the_same_counts(data: Path, plane: Plane) -> None:
+    counted, anew = picture.load(data, CAMERA, plane=plane), heatmap_of_sightings(data, CAMERA, plane, EVER)
+
+    assert (anew.version, anew.k, anew.width, anew.height, anew.off_plan) == (
+        counted.version, counted.k, counted.width, counted.height, counted.off_plan,
+    )  # fmt: skip
+    # No observation was suppressed here, so passages and dwell agree, too; a cell that holds the last observation of
+    # a track alone has no dwell in either.
+    assert anew.cells == {cell: tally for cell, tally in counted.cells.items() if any(tally)}
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 800))
+def test_any_cell_size_holds_every_sighting(data: Path, cell: int) -> None:
+    heatmap = heatmap_of_sightings(data, CAMERA, "image", EVER, cell)
+
+    assert total(heatmap) == 400
+    assert total(heatmap, 2) == 40 * 9 * 250
+    assert np.nansum(picture.matrix(heatmap)) == 400
+
+
+def test_one_cell_over_everything_holds_each_passage_once(data: Path) -> None:
+    assert heatmap_of_sightings(data, CAMERA, "image", EVER, 2000).cells == {(0, 0): [400, 40, 90_000]}
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(-1000, 2 * HOUR_MS))
+def test_two_times_that_meet_hold_everything_once(data: Path, after_ms: int) -> None:
+    def count(times: range) -> int:
+        try:
+            return total(heatmap_of_sightings(data, CAMERA, "image", times))
+        except picture.NothingToDraw:
+            return 0
+
+    cut = NOON_MS + after_ms
+    assert count(range(cut)) + count(range(cut, MAX_TIME_MS)) == 400
+
+
+def test_a_time_range_begins_with_its_start_and_ends_before_its_end(data: Path) -> None:
+    assert total(heatmap_of_sightings(data, CAMERA, "image", range(NOON_MS + 250, NOON_MS + 1000))) == 3
+
+
+# ---- the command -------------------------------------------------------------------------------------------
+def test_the_only_camera_need_not_be_named_and_the_number_of_sightings_is_told(
+    data: Path, tmp_path: Path, plateflow: Plateflow
+) -> None:
+    out = tmp_path / "pictures" / "heat.png"
+
+    assert plateflow("heatmap", data, "--out", out) == 0
+    assert plateflow.out == f"400 sightings of {CAMERA} drawn: {out}\n"
+    image = cv2.imread(str(out))
+    assert image is not None and image.shape[0] > 400 and image.shape[1] > 600
+
+
+@pytest.mark.parametrize(
+    ("options", "sightings"),
+    [
+        (("--from", str(NOON_MS + HOUR_MS)), 100),
+        (("--to", str(NOON_MS + HOUR_MS)), 300),
+        (("--from", "2023-11-14T22:02:00Z", "--to", "2023-11-14T22:02:01+00:00", "--weight", "seconds"), 4),
+        (("--from", "2023-11-14T22:02", "--cell", "7", "--weight", "passages"), 390),
+        (("--plane", "ground", "--cell", "2.5"), None),
+    ],
+)
+def test_times_cells_and_weights_can_be_chosen(
+    options: tuple[str, ...], sightings: int | None, data: Path, tmp_path: Path, plateflow: Plateflow
+) -> None:
+    assert plateflow("heatmap", data, "--out", tmp_path / "heat.png", *options) == 0
+    assert (tmp_path / "heat.png").is_file()
+    if sightings is None:
+        ground = picture.load(data, CAMERA, plane="ground")
+        sightings = total(ground)
+        assert f"{ground.off_plan} more lie off the plan" in plateflow.out
+    assert plateflow.out.startswith(f"{sightings} sightings of {CAMERA} drawn")
+
+
+def test_a_background_shows_through(data: Path, tmp_path: Path, plateflow: Plateflow) -> None:
+    frame = np.zeros((720, 1280, 3), np.uint8)
+    frame[:, 640:] = 255
+    cv2.imwrite(str(tmp_path / "frame.jpg"), frame)
+
+    assert plateflow("heatmap", data, "--out", tmp_path / "a.png") == 0
+    assert plateflow("heatmap", data, "--out", tmp_path / "b.png", "--background", tmp_path / "frame.jpg") == 0
+    plain, over = (cv2.imread(str(tmp_path / name)) for name in ("a.png", "b.png"))
+    assert plain is not None and over is not None
+    row = over[int(over.shape[0] * 0.8)].mean(axis=1)  # below the vehicles
+    assert row[over.shape[1] // 4] < 150 < row[over.shape[1] * 2 // 3]
+    assert abs(plain[int(plain.shape[0] * 0.8)].mean(axis=1)[plain.shape[1] // 4] - row[over.shape[1] // 4]) > 50
+
+
+def test_of_several_cameras_one_must_be_named(two_cameras: Path, tmp_path: Path, plateflow: Plateflow) -> None:
+    out = tmp_path / "heat.png"
+
+    assert plateflow("heatmap", two_cameras, "--out", out) == 2
+    assert f"name one: {CAMERA}, {OTHER}" in plateflow.complaint
+    assert plateflow("heatmap", two_cameras, "--out", out, "--camera", OTHER) == 0
+    assert f"400 sightings of {OTHER}" in plateflow.out
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--camera", "site/none"), f"there are: {CAMERA}, {OTHER}"),
+        (("--camera", OTHER, "--plane", "ground"), "has no ground plane"),
+        (("--camera", OTHER, "--plane", "ground", "--cell", "3"), "has no ground plane"),
+        (("--camera", OTHER, "--from", "2030-01-01T00:00:00Z"), "no sighting of site/yard in that time"),
+        (("--camera", OTHER, "--to", "2020-01-01T00:00:01Z"), "no sighting of site/yard in that time"),
+    ],
+)
+def test_nothing_to_draw_is_told_and_no_picture_is_written(
+    options: tuple[str, ...], reason: str, two_cameras: Path, tmp_path: Path, plateflow: Plateflow
+) -> None:
+    assert plateflow("heatmap", two_cameras, "--out", tmp_path / "heat.png", *options) == 1
+    assert reason in plateflow.complaint
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_file_is_told_by_its_name(tmp_path: Path, plateflow: Plateflow) -> None:
+    folder = write(tmp_path / "data")
+    for path in folder.rglob("*.parquet"):
+        path.write_bytes(b"PAR1 cut off")
+
+    for options in ((), ("--cell", "10")):
+        assert plateflow("heatmap", folder, "--out", tmp_path / "heat.png", *options) == 1
+        assert "Parquet" in plateflow.complaint
+        assert "Traceback" not in plateflow.err
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--cell", "0"), "--cell"),
+        (("--cell", "2.5"), "whole pixels"),
+        (("--cell", "nan", "--plane", "ground"), "--cell"),
+        (("--from", "noon"), "'noon' is no time"),
+        (("--from", "2023-11-15", "--to", "2023-11-14"), "--from must lie before --to"),
+        (("--weight", "tons"), "--weight"),
+        (("--background", "nowhere.png"), "nowhere.png: no such file"),
+        (("--background", __file__), "neither an image nor a video"),
+    ],
+)
+def test_a_mistake_in_the_command_is_told(
+    options: tuple[str, ...], complaint: str, data: Path, tmp_path: Path, plateflow: Plateflow
+) -> None:
+    assert plateflow("heatmap", data, "--out", tmp_path / "heat.png", *options) == 2
+    assert complaint in plateflow.complaint
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_without_results_is_told(tmp_path: Path, plateflow: Plateflow) -> None:
+    assert plateflow("heatmap", tmp_path, "--out", tmp_path / "heat.png") == 2
+    assert "holds no heatmap/" in plateflow.complaint
+
+
+def test_a_picture_of_another_kind_is_refused(data: Path, tmp_path: Path, plateflow: Plateflow) -> None:
+    assert plateflow("heatmap", data, "--out", tmp_path / "heat.jpg") == 2
+    assert "does not end in .png" in plateflow.complaint
