@@ -110,7 +110,10 @@ def demo(
             truth = _render(show, layout, seed, cameras)
             published = _run(show, layout, truth)
             verdict = judge(truth, published, read_sums(layout.data))
-            pictures = draw_heatmaps(layout.data, layout.heatmaps)
+            pictures = draw_heatmaps(layout.data, layout.clips, layout.heatmaps)
+    except KeyboardInterrupt:
+        typer.echo("plateflow demo: stopped", err=True)
+        raise typer.Exit(130) from None
     except (ChildFailed, DemoFailed, UploadFailed) as error:
         typer.echo(f"plateflow demo: {error}", err=True)
         raise typer.Exit(1) from error

@@ -17,8 +17,7 @@ from services.cli.tail import passage_line
 from services.contracts.codec import decode
 from services.contracts.messages import DeadLetter, Message, Passage, Plate, RecordingDone
 from services.contracts.topics import Topics
-from services.simulator.clips import Truth, camera_id
-from services.simulator.frames import backdrop
+from services.simulator.clips import Truth, camera_id, load_backdrop
 from services.simulator.traffic import CAMERAS
 
 TOPICS = Topics()
@@ -119,7 +118,7 @@ def read_sums(data: Path) -> Sums:
     )
 
 
-def draw_heatmaps(data: Path, folder: Path) -> list[Path]:
+def draw_heatmaps(data: Path, clips: Path, folder: Path) -> list[Path]:
     """Draws each camera's image plane over its own still picture, and the plan where it has one; the first is the
     busiest camera's image plane. Empty where no plate was seen."""
     from services.aggregator import picture
@@ -130,7 +129,7 @@ def draw_heatmaps(data: Path, folder: Path) -> list[Path]:
         if name not in picture.cameras(data):
             continue
         seen = picture.load(data, name)
-        path = picture.draw_heatmap(seen, folder / f"{camera.name}-image.png", background=backdrop(camera))
+        path = picture.draw_heatmap(seen, folder / f"{camera.name}-image.png", background=load_backdrop(clips, camera))
         drawn.append((-sum(count for count, *_ in seen.cells.values()), path))
         if camera.calibrated:
             picture.draw_heatmap(picture.load(data, name, plane="ground"), folder / f"{camera.name}-ground.png")

@@ -58,12 +58,14 @@ class Show:
     def passages(self, verdict: Verdict) -> None:
         """The table of expected passages and what became of them."""
         table = Table(box=box.SIMPLE_HEAD, title="every vehicle of every recording", title_justify="left")
-        for heading in ("camera", "plate", "read as", "in view", "speed", "position"):
+        for heading in ("camera", "plate", "read as", "in view", "speed", "off by"):
             table.add_column(heading, no_wrap=True)
         for row in verdict.rows:
             table.add_row(*_cells(row), style="" if row.exact else "red")
         self._console.print(table)
-        self._console.print("speed: measured, and true; position: the largest miss on the ground", style="dim")
+        self._console.print(
+            "speed: measured, and true; off by: how far the worst position on the plan is off", style="dim"
+        )
 
     def places(self, places: dict[str, Path]) -> None:
         """Where everything is."""

@@ -71,6 +71,8 @@ def camera(
     words = [_needed(name, _STORAGE) for name in ("STORAGE_URI", "STORAGE_ACCESS_KEY", "STORAGE_SECRET")]
     agent = UploadingCamera(Account(words[0].rstrip("/"), words[1], words[2], directory, provider))
     found = [clip for path in paths for clip in (sorted(path.rglob("*.mp4")) if path.is_dir() else [path])]
+    if not found:
+        raise typer.BadParameter("there is no .mp4 file", param_hint="PATHS")
     try:
         for number, clip in enumerate(_rounds(found, repeat)):
             if number and per_minute:

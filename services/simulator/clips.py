@@ -1,31 +1,37 @@
 """Recordings as files: encodes what `frames` paints, named as Kerberos names it, with the truth and the cameras beside.
 
-Out, in one folder: ``<directory>/<name>.mp4`` for each recording, ``truth.json``, ``cameras.yaml``.
+Out, in one folder: ``<directory>/<name>.mp4`` for each recording, ``truth.json``, ``cameras.yaml``, and
+``backdrops/<camera>.png``, each camera's picture without traffic.
 Names come in three generations (see `services.contracts.kerberos`); the newest agent also writes fragmented MP4.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from fractions import Fraction
-from itertools import groupby
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import av
 import cv2
 import msgspec
+import numpy as np
 import yaml
 
 from services.contracts.kerberos import Generation
-from services.simulator.frames import frames
+from services.simulator.frames import backdrop, frames
 from services.simulator.raster import Picture
 from services.simulator.scene import PLAN_SIZE_M, Camera, PassageTruth, Recording, passages
 
 DIRECTORY = "demo"
 """Directory of the keys, as the Vault account sets it."""
+_BACKDROPS = "backdrops"
 _TICKS = Fraction(1, 1000)
 _FRAGMENTS = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
 
@@ -114,15 +120,15 @@ def _calibration(camera: Camera) -> dict[str, object]:
     }
 
 
-def encode(recording: Recording, path: Path) -> None:
-    """Paints and encodes one recording; a finished file appears under ``path`` at once or not at all."""
+def encode(recording: Recording, path: Path, still: Picture) -> None:
+    """Paints and encodes one recording over its camera's still picture; the file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     camera = recording.camera
     options = _FRAGMENTS if camera.fragmented else {"movflags": "faststart"}
     with av.open(str(part), "w", format="mp4", options=options) as container:
         stream = _video_stream(container, camera)
-        for pts, picture in zip(recording.frame_ms, frames(recording), strict=True):
+        for pts, picture in zip(recording.frame_ms, frames(recording, still), strict=True):
             container.mux(stream.encode(_frame(picture, pts)))
         container.mux(stream.encode(None))
     part.replace(path)
@@ -153,29 +159,60 @@ def render(
     workers: int = 2,
     done: Callable[[str], None] = lambda key: None,
 ) -> Truth:
-    """Renders all recordings below ``out``, one process for each camera, and writes truth and camera file beside.
+    """Renders all recordings below ``out`` in ``workers`` processes, and writes truth and camera file beside.
 
     ``done`` is called with the key of each finished recording, in the calling thread.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    (out / _BACKDROPS).mkdir(parents=True, exist_ok=True)
+    cameras = list({one.camera.name: one.camera for one in recordings}.values())
+    longest_first = sorted(recordings, key=lambda one: -len(one.frame_ms))  # so that none waits for it at the end
+    # Spawned, never forked: the caller may have threads. Leaving the block for any reason ends the workers.
+    with multiprocessing.get_context("spawn").Pool(workers, _begin_worker) as pool:
+        for _ in pool.imap_unordered(partial(_paint_backdrop, out), cameras):
+            pass
+        for key in pool.imap_unordered(partial(_render_one, out), longest_first):
+            done(key)
     truth = truth_of(recordings, seed)
-    by_camera = [list(group) for _, group in groupby(recordings, key=lambda one: one.camera.name)]
-    # Spawned, never forked: the caller may have threads. The largest first, so that none waits for it at the end.
-    by_camera.sort(key=lambda group: -sum(len(one.frame_ms) for one in group))
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        for finished in as_completed([pool.submit(_render_camera, group, out) for group in by_camera]):
-            for key in finished.result():
-                done(key)
     (out / "truth.json").write_bytes(msgspec.json.format(msgspec.json.encode(truth), indent=1))
-    (out / "cameras.yaml").write_text(camera_file({one.camera.name: one.camera for one in recordings}.values()))
+    (out / "cameras.yaml").write_text(camera_file(cameras))
     return truth
 
 
-def _render_camera(recordings: list[Recording], out: Path) -> list[str]:
+def backdrop_path(out: Path, camera: Camera) -> Path:
+    """Where `render` leaves the picture of a camera without traffic."""
+    return out / _BACKDROPS / f"{camera.name}.png"
+
+
+def load_backdrop(out: Path, camera: Camera) -> Picture:
+    """That picture, RGB. OSError where it is not there."""
+    picture = cv2.imread(str(backdrop_path(out, camera)), cv2.IMREAD_COLOR_RGB)
+    if picture is None:
+        raise FileNotFoundError(backdrop_path(out, camera))
+    return np.asarray(picture, dtype=np.uint8)
+
+
+def _begin_worker() -> None:
+    """One thread for each process; Ctrl+C is the parent's to handle, and a killed parent takes its workers along."""
     cv2.setNumThreads(1)
-    for recording in recordings:
-        encode(recording, out / key_of(recording))
-    return [key_of(recording) for recording in recordings]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _paint_backdrop(out: Path, camera: Camera) -> None:
+    cv2.imwrite(str(backdrop_path(out, camera)), backdrop(camera)[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
+
+
+def _render_one(out: Path, recording: Recording) -> str:
+    key = key_of(recording)
+    encode(recording, out / key, load_backdrop(out, recording.camera))
+    return key
 
 
 def load_truth(path: Path) -> Truth:

@@ -23,11 +23,11 @@ _SMALL_PX = 260
 """A vehicle narrower than this is painted finer before it is shrunk."""
 
 
-def frames(recording: Recording) -> Iterator[Picture]:
-    """The recording's frames, RGB (H, W, 3)."""
+def frames(recording: Recording, still: Picture | None = None) -> Iterator[Picture]:
+    """The recording's frames, RGB (H, W, 3). ``still``: the camera's `backdrop`, where it was painted before."""
     camera = recording.camera
     rng = np.random.default_rng(recording.seed)
-    still = backdrop(camera)
+    still = backdrop(camera) if still is None else still
     sheet = rng.normal(0, camera.light.noise, (still.shape[0] + 256, still.shape[1] + 256, 1)).astype(np.int8)
     sheet = np.repeat(sheet, 3, axis=2)
     for pts in recording.frame_ms:
