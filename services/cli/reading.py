@@ -63,7 +63,7 @@ def read_all(job: Job, settings: PipelineSettings, config: Config) -> Tally:
             with interrupt.allowed():
                 earlier = check_folder(job.out)
                 found = find(job.names, job.camera, times_in_names=job.first_ms is None)
-                _tell(found, show)
+                _tell(found, config, show)
                 tally.failed = len(found.faults)
                 if not found.sources:
                     return tally
@@ -79,11 +79,19 @@ def read_all(job: Job, settings: PipelineSettings, config: Config) -> Tally:
     return tally
 
 
-def _tell(found: Found, show: RunShow) -> None:
+def _tell(found: Found, config: Config, show: RunShow) -> None:
+    """What is wrong with the inputs, and how well the ground of their cameras is known."""
     for fault in found.faults:
         show.fault(fault.name, fault.reason)
     for note in found.notes:
         show.say(note, "yellow")
+    cameras = sorted({source.camera for source in found.sources})
+    if cameras and config.cameras and not config.cameras.keys() & cameras:
+        show.say(f"the camera file knows none of these cameras: {', '.join(cameras)}", "yellow")
+    for name in cameras:
+        if ground := config.camera(name).ground:
+            fit = f"{ground.inliers} of {ground.pairs} point pairs, rms error {ground.rms:g} plan units"
+            show.say(f"{name}: ground plane from {fit}")
 
 
 def _read(
@@ -106,7 +114,7 @@ def _read(
                 show.say("stopped: what was read before is kept", "yellow")
                 break
     for camera, video in tally.videos.items():
-        show.start(f"drawing the heatmap of {camera}")
+        show.last(f"drawing the heatmap of {camera}")
         draw(job.out, camera, _background(models, video))
 
 

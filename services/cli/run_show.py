@@ -22,6 +22,8 @@ from services.inference.pipeline import Progress as ClipProgress
 
 SHOWN = 40
 """Passages in the table at most; all are in the files."""
+NAME = 36
+"""Letters of a name beside the bar at most."""
 WIDE = 160
 """Columns where there is no terminal to ask."""
 _YEAR_MS = 365 * 86_400_000
@@ -59,7 +61,11 @@ class RunShow:
 
     def start(self, name: str) -> None:
         """Another recording is at hand."""
-        self._progress.update(self._task, count=f"{self._done + 1}/{self._total}", name=name)
+        self._progress.update(self._task, count=f"{self._done + 1}/{self._total}", name=_short(name))
+
+    def last(self, what: str) -> None:
+        """What is done once all recordings are read."""
+        self._progress.update(self._task, count="", name=_short(what))
 
     def progress(self, clip: ClipProgress) -> None:
         part = min(clip.done_ms / clip.duration_ms, 1.0) if clip.duration_ms else 0.0
@@ -119,6 +125,10 @@ def clock(time_ms: int) -> str:
 
 def _cells(one: Passage) -> tuple[str, ...]:
     return one.plate, one.camera, clock(one.first_seen_ms), clock(one.last_seen_ms), f"{one.confidence:.2f}"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= NAME else f"{name[: NAME // 2]}…{name[1 - NAME // 2 :]}"
 
 
 def _count(number: int, what: str) -> str:

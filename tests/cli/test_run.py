@@ -141,6 +141,10 @@ def test_progress_and_table_go_to_stderr_as_plain_lines(done: Done) -> None:
     assert "\x1b" not in done.stderr
 
 
+def test_how_well_the_ground_is_known_is_told(done: Done) -> None:
+    assert "demo/yard_west: ground plane from 8 of 8 point pairs, rms error" in done.stderr
+
+
 def test_the_real_clip_shows_one_passage(shared_data: Path, tmp_path: Path, plateflow: Plateflow) -> None:
     clip = shared_data / "clips" / "checkpoint_b678xy178.mp4"
 
@@ -284,6 +288,15 @@ def test_ctrl_c_while_something_is_written_waits_for_its_end() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.usefixtures("detector")
+def test_a_camera_file_for_other_cameras_is_told(tmp_path: Path, plateflow: Plateflow) -> None:
+    (tmp_path / "cameras.yaml").write_text("site/gate: {cell: 20}\n")
+    told = ("--cameras", tmp_path / "cameras.yaml")
+
+    assert plateflow("run", clip(tmp_path / "gate.mp4"), "--out", tmp_path / "out", *told) == 0
+    assert "knows none of these cameras: gate" in plateflow.err
+
+
 # ---- folders that are not for us, wrong options ------------------------------------------------------------
 @pytest.mark.usefixtures("detector")
 def test_a_folder_with_somebody_elses_files_is_refused_and_left_alone(tmp_path: Path, plateflow: Plateflow) -> None:
@@ -351,6 +364,20 @@ def test_a_wrong_setting_is_told_by_its_name(
 
     assert plateflow("run", tmp_path, "--out", tmp_path / "out") == 2
     assert "PLATEFLOW_AGGREGATOR_WINDOW_MS" in plateflow.err
+
+
+def test_models_that_are_not_there_are_told_and_earlier_results_stay(
+    tmp_path: Path, plateflow: Plateflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = write_clip(tmp_path / "road.mp4", [(k * 250, road()) for k in range(2)])
+    assert plateflow("run", video, "--out", tmp_path / "out", "--device", "cpu") == 0
+    before = (tmp_path / "out" / "recordings.jsonl").read_bytes()
+    (tmp_path / "weights.onnx").write_bytes(b"no weights")
+    monkeypatch.setenv("PLATEFLOW_DETECTOR_WEIGHTS", str(tmp_path / "weights.onnx"))
+
+    assert plateflow("run", video, "--out", tmp_path / "out", "--device", "cpu") == 2
+    assert "weights.onnx" in plateflow.err and "Traceback" not in plateflow.err
+    assert (tmp_path / "out" / "recordings.jsonl").read_bytes() == before
 
 
 def test_help_teaches_by_examples(plateflow: Plateflow) -> None:
