@@ -120,8 +120,9 @@ def _calibration(camera: Camera) -> dict[str, object]:
     }
 
 
-def encode(recording: Recording, path: Path, still: Picture) -> None:
-    """Paints and encodes one recording over its camera's still picture; the file appears whole or not at all."""
+def encode(recording: Recording, path: Path, still: Picture | None = None) -> None:
+    """Paints and encodes one recording, over its camera's still picture if that is given; the file appears whole or
+    not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     camera = recording.camera
