@@ -8,7 +8,6 @@ called in one thread.
 
 from __future__ import annotations
 
-import datetime
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
@@ -22,12 +21,13 @@ from services.aggregator.files import Claim, Files
 from services.aggregator.hours import SESSION, session
 from services.aggregator.partition import PartitionState, files_usable
 from services.aggregator.tables import Origin, encoded
+from services.contracts.cloudevents import cloud_event_headers
 from services.contracts.codec import BadMessage, decode, encode
-from services.contracts.messages import Passage, Plate, Track
+from services.contracts.messages import Track
 from services.contracts.topics import Topics
 from services.runtime import metrics
 from services.runtime.errors import Reject, Stop
-from services.runtime.ports import Headers, Outgoing, Partition, Record
+from services.runtime.ports import Outgoing, Partition, Record
 
 log = logging.getLogger(__name__)
 
@@ -91,9 +91,12 @@ class AggregatorHandler:
     def _outgoing(self, result: Result) -> list[Outgoing]:
         plates, passages = self._topics.plates, self._topics.passages
         return [
-            *(Outgoing(plates, encode(p), p.camera.encode(), _headers("plate", p, p.time_ms)) for p in result.plates),
             *(
-                Outgoing(passages, encode(p), p.camera.encode(), _headers("passage", p, p.first_seen_ms))
+                Outgoing(plates, encode(p), p.camera.encode(), cloud_event_headers(p, "plate", p.time_ms))
+                for p in result.plates
+            ),
+            *(
+                Outgoing(passages, encode(p), p.camera.encode(), cloud_event_headers(p, "passage", p.first_seen_ms))
                 for p in result.passages
             ),
         ]
@@ -228,20 +231,6 @@ def _wrong(track: Track) -> str | None:
 def _sane(x: float, y: float, width: float, height: float) -> bool:
     """In pixels, and finite."""
     return -FAR < x < FAR and -FAR < y < FAR and 0 <= width < FAR and 0 <= height < FAR
-
-
-def _headers(kind: str, message: Plate | Passage, time_ms: int) -> Headers:
-    """CloudEvents 1.0, binary mode."""
-    at = datetime.datetime.fromtimestamp(time_ms / 1000, datetime.UTC)
-    return (
-        ("content-type", b"application/json"),
-        ("ce_specversion", b"1.0"),
-        ("ce_id", message.id.encode()),
-        ("ce_source", b"/plateflow/aggregator"),
-        ("ce_type", f"io.plateflow.{kind}".encode()),
-        ("ce_subject", message.camera.encode()),
-        ("ce_time", at.isoformat(timespec="milliseconds").replace("+00:00", "Z").encode()),
-    )
 
 
 def _count(track: Track, result: Result | None) -> None:

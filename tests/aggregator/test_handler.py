@@ -42,11 +42,11 @@ def test_messages_carry_the_headers_of_a_cloud_event() -> None:
         "ce_specversion": b"1.0",
         "ce_id": decode(plate.value, Plate).id.encode(),
         "ce_source": b"/plateflow/aggregator",
-        "ce_type": b"io.plateflow.plate",
+        "ce_type": b"io.plateflow.plate.v1",
         "ce_subject": b"site/gate",
         "ce_time": b"2023-11-14T22:00:00.007Z",
     }
-    assert dict(passage.headers)["ce_type"] == b"io.plateflow.passage"
+    assert dict(passage.headers)["ce_type"] == b"io.plateflow.passage.v1"
 
 
 def test_what_is_no_track_is_rejected_and_the_next_is_handled() -> None:
