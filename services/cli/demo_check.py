@@ -16,7 +16,7 @@ from services.simulator.scene import PassageTruth, Seen
 
 EXACT_SHARE = 0.95
 """So many of the passages must be read exactly."""
-GROUND_M = 0.8
+GROUND_M = 0.5
 """How far a readable plate may be from where it really was, on the plan."""
 SPEED_SHARE = 0.2
 """How far a speed may be off."""

@@ -116,7 +116,7 @@ def passage_line(message: Passage) -> str:
     how = f"{message.direction or 'passing'}{speed}"
     chain = ", goes on from another recording" if message.continues else ""
     return (
-        f"{_clock(message.first_seen_ms)}  {message.camera}  {message.plate}  {message.confidence:.2f}  "
+        f"{_clock(message.first_seen_ms)}  {message.camera:<16}  {message.plate:<9}  {message.confidence:.2f}  "
         f"{how}, seen for {seen}{chain}"
     )
 

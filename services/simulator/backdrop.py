@@ -130,8 +130,9 @@ def _ground(picture: Picture, camera: Pinhole, place: Place, light: Light, rng: 
         _lay(colour, slabs[..., None] * (1.0, 0.985, 0.95), _inside(np.abs(x), 0, side, footprint))
     _lay(colour, (176 + fine * 14)[..., None] * (1.0, 1.0, 0.98), _inside(np.abs(x), 0, kerb, footprint))
     _lay(colour, _road(x, y, fine, rough, broad, footprint, place), _inside(np.abs(x), 0, place.half_road, footprint))
-    haze = np.clip(y / 220, 0, 0.75)[..., None]
-    lit = colour * light.ground * (1 - haze) + np.array(light.sky_low) * 0.8 * haze
+    haze = 0.42 * (1 - np.exp(-y / 160))[..., None]
+    air = 0.55 * np.array(light.sky_low) + 0.45 * np.array((110, 130, 110)) * light.ground
+    lit = colour * light.ground * (1 - haze) + air * haze
     picture[first:] = np.clip(lit, 0, 255).astype(np.uint8)
 
 
@@ -216,13 +217,19 @@ def _facade(base: tuple[int, ...], width: float, height: float, light: Light, rn
     for floor in np.arange(1.0, height - 1.2, 2.9):
         for column in np.arange(0.8, width - 1.2, 2.1):
             lit = light.lamps and rng.random() < 0.45
-            glass = (238, 202, 138) if lit else tuple(int(70 * g) + int(rng.integers(0, 26)) for g in light.ground)
+            glass = (238, 202, 138) if lit else tuple(c * g for c, g in zip(_pane(rng), light.ground, strict=True))
             top, left = int((height - floor - 1.5) * scale), int(column * scale)
             pane = wall[top : top + int(1.5 * scale), left : left + int(1.1 * scale)]
             pane[:] = np.array((225, 225, 222)) * light.ground
             pane[4:-4, 4:-4] = glass
             pane[:, pane.shape[1] // 2 - 2 : pane.shape[1] // 2 + 2] = np.array((225, 225, 222)) * light.ground
     return np.clip(wall, 0, 255).astype(np.uint8)
+
+
+def _pane(rng: np.random.Generator) -> tuple[float, float, float]:
+    """The colour of a dark window: bluish, some with a curtain."""
+    shade = float(rng.uniform(52, 92))
+    return (shade + 30, shade + 26, shade + 14) if rng.random() < 0.2 else (shade, shade + 6, shade + 14)
 
 
 def _fence(picture: Picture, camera: Pinhole, x: float, light: Light) -> None:
