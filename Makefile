@@ -47,14 +47,16 @@ check: $(VENV)/.installed-dev  ## Lint, format, types, layers, generated files
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m services.contracts.schemas --check
 	@$(BIN)/python -m services.cli.configuration --check
+	@$(BIN)/python -m services.cli.dashboards --check
 
 format: $(VENV)/.installed-dev  ## Sort imports, fix what ruff can fix, format
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-docs: $(VENV)/.installed-dev  ## Generate docs/schemas and docs/configuration.md from the code
+docs: $(VENV)/.installed-dev  ## Generate schemas, docs/configuration.md and Grafana's dashboards from the code
 	@$(BIN)/python -m services.contracts.schemas
 	@$(BIN)/python -m services.cli.configuration
+	@$(BIN)/python -m services.cli.dashboards
 
 # ---- the models -----------------------------------------------------------------------------------------------------
 train-detector: $(VENV)/.installed-train  ## Train the plate detector (SHARED=folder), export it; resumes (ARGS=...)

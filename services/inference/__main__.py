@@ -21,7 +21,7 @@ def build(settings: InferenceSettings, _kafka: KafkaLog) -> Service:
     clips, objects = open_store(settings.clips), open_store(settings.objects)
     vault = VaultClient(settings.vault, settings.max_clip_bytes) if settings.vault.configured else None
     inference = build_inference(settings.pipeline)
-    metrics.MODELS.info({"detector": inference.models.detector, "recogniser": inference.models.recogniser})
+    metrics.MODELS.labels(inference.models.detector, inference.models.recogniser).set(1)
 
     def close() -> None:
         inference.close()

@@ -129,7 +129,9 @@ READING_CONFIDENCE = _histogram(
     "Confidence of the readings published; when it sinks, cameras got dirty, dark or moved.",
     SHARE_BUCKETS,
 )
-MODELS = Info("plateflow_inference_models", "Which weights run: detector and recogniser.", registry=REGISTRY)
+MODELS = _gauge(
+    "inference_models_info", "1 for the weights that run, detector and recogniser.", "detector", "recogniser"
+)
 BATCH_SIZE = _histogram(
     "inference_batch_size", "Images in one call of a model: detector, recogniser.", BATCH_BUCKETS, "model"
 )

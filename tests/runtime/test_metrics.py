@@ -14,7 +14,8 @@ from services.runtime import metrics
 
 OURS = {name: one for name, one in vars(metrics).items() if isinstance(one, MetricWrapperBase)}
 BOUNDED = {
-    *("service", "outcome", "reason", "stage", "how", "kind", "model", "source", "store", "topic", "partition", "check")
+    *("service", "outcome", "reason", "stage", "how", "kind", "model", "source", "store", "topic", "partition"),
+    *("check", "detector", "recogniser"),
 }
 
 

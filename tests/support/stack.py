@@ -63,6 +63,10 @@ class Stack:
         """What a service answers at /metrics, /healthz or /readyz."""
         return self._processes[service].ask(f"/{path}")
 
+    def address(self, service: str) -> str:
+        """host:port of a service's page."""
+        return self._processes[service].url.removeprefix("http://")
+
     def kill(self, service: str) -> None:
         self._processes[service].kill()
 
