@@ -34,6 +34,7 @@ COMMANDS = {
     "evaluate": Command("services.cli.evaluate", "Measure the models on pictures whose plates are known."),
     "simulate": Command("services.cli.simulate", "Sample clips, a Vault stand-in, a camera, a broker."),
     "topics": Command("services.cli.topics", "Make the topics, with partitions and retention."),
+    "deadletters": Command("services.cli.deadletters", "List, show, replay or discard what was given up on."),
     "tail": Command("services.cli.tail", "Print the messages of a topic as they come."),
 }
 

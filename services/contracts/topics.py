@@ -37,6 +37,11 @@ class Topics:
     def deadletter(self) -> str:
         return f"{self.prefix}.deadletter"
 
+    @property
+    def verdicts(self) -> str:
+        """What operators decided on dead letters. Internal to `plateflow deadletters`, so none of `all`."""
+        return f"{self.prefix}.deadletter-verdicts"
+
     def all(self) -> tuple[str, ...]:
         return tuple(f"{self.prefix}.{name}" for name in MESSAGE_OF)
 

@@ -348,7 +348,7 @@ class Loop:
         if limit and self._rejected_in_a_row >= limit:
             raise Stop(
                 f"the last {self._rejected_in_a_row} messages all became dead letters: look at the reasons with "
-                f"`plateflow tail {self._options.deadletter_topic}`, mend the cause, then start again"
+                "`plateflow deadletters list`, mend the cause, start again, then `plateflow deadletters replay`"
             )
 
     def _rewind(self) -> None:

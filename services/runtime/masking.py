@@ -50,10 +50,21 @@ def mask(value: bytes) -> bytes:
         masked = mask_value(document)
         if masked == document and not repeated:
             return value
-        text = json.dumps(masked, ensure_ascii=False, separators=(",", ":"))
-        return text.encode("utf-8", "backslashreplace")  # a lone surrogate becomes its JSON escape again
+        return _to_bytes(masked)
     except (ValueError, RecursionError):
         return _by_pattern(value)
+
+
+def without_masked(value: bytes) -> bytes:
+    """``value`` without the members of its JSON that `mask` emptied, so that a reader uses its own. Never raises."""
+    if MASK.encode() not in value:
+        return value
+    try:
+        document = json.loads(value)
+        kept = _without_masked(document)
+        return value if kept == document else _to_bytes(kept)
+    except (ValueError, RecursionError):
+        return value
 
 
 def mask_text(text: str) -> str:
@@ -84,6 +95,21 @@ def _member(name: str, value: Any) -> Any:
     if _SECRET_NAME.search(name.encode("utf-8", "surrogatepass")):
         return value if value in (None, "", {}, []) else MASK
     return mask_value(value)
+
+
+def _without_masked(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_masked(item) for name, item in value.items() if not _is_masked(name, item)}
+    return [_without_masked(item) for item in value] if isinstance(value, list) else value
+
+
+def _is_masked(name: str, value: Any) -> bool:
+    return value == MASK and _SECRET_NAME.search(name.encode("utf-8", "surrogatepass")) is not None
+
+
+def _to_bytes(document: Any) -> bytes:
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "backslashreplace")  # a lone surrogate becomes its JSON escape again
 
 
 def _by_pattern(data: bytes) -> bytes:

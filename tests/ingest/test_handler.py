@@ -22,6 +22,7 @@ from services.runtime.clips_local import LocalStore
 from services.runtime.environment import load
 from services.runtime.errors import Reject, Retry, Stop
 from services.runtime.loop import Loop, LoopOptions
+from services.runtime.masking import mask
 from services.runtime.memory import MemoryBroker, MemorySink, MemorySource
 from services.runtime.metrics import REGISTRY
 from services.runtime.ports import Outgoing, Partition, Record
@@ -124,6 +125,20 @@ def test_an_encrypted_recording_lies_in_the_store_in_plain(bench: Bench) -> None
     with bench.store.open(clip.path) as file:
         assert file.read_bytes() == mp4()
     assert clip.sha256 == hashlib.sha256(mp4()).hexdigest()
+
+
+def test_an_announcement_that_was_a_dead_letter_is_fetched_with_the_configured_keys(bench: Bench) -> None:
+    announced = json.loads(bench.arrive(mp4(), form=Form.C))
+    announced["data"] = {
+        "storage_uri": "https://elsewhere.example",
+        "storage_access_key": "made",
+        "storage_secret": "up",
+    }
+    masked = mask(json.dumps(announced).encode())
+    assert b"***" in masked
+
+    only(bench.handler().handle(announcement(masked)))
+    assert not [path for _, path in bench.vault.requests if path.endswith("/signed")]
 
 
 def test_an_announcement_handled_again_is_published_again_without_a_second_download(bench: Bench) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from services.runtime.masking import MASK, mask, mask_text, mask_value
+from services.runtime.masking import MASK, mask, mask_text, mask_value, without_masked
 
 SECRET_NAMES = [
     "publickey",
@@ -122,6 +122,20 @@ def test_masking_twice_changes_nothing_more(document: Any) -> None:
     once = mask(json.dumps(document).encode())
 
     assert mask(once) == once
+
+
+@pytest.mark.parametrize("name", SECRET_NAMES)
+def test_a_masked_member_can_be_taken_out_and_the_rest_stays(name: str) -> None:
+    document = {"payload": [KEPT, {name: "made-up", "note": MASK}], name: {"made": "up"}}
+    assert json.loads(without_masked(mask(json.dumps(document).encode()))) == {"payload": [KEPT, {"note": MASK}]}
+
+
+@settings(deadline=None)
+@given(st.binary() | st.text().map(str.encode) | without_secret.map(lambda document: json.dumps(document).encode()))
+@example(b'{"a":"***"')
+@example(b"[" * 100_000 + b'"***"')
+def test_taking_out_never_raises_and_leaves_alone_what_holds_nothing_masked(data: bytes) -> None:
+    assert without_masked(data) == data
 
 
 @pytest.mark.parametrize("name", SECRET_NAMES)
