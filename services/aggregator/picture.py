@@ -19,10 +19,12 @@ import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from services.aggregator import tables
 from services.aggregator.core import grid
+from services.aggregator.core.area import SHARE, Area, most_significant
 from services.aggregator.core.grid import HOUR_MS, Cells
 from services.aggregator.partition import POINTER, Pointer
 
@@ -36,6 +38,8 @@ LABELS: dict[str, str] = {
 }
 INK, PALE_INK, PAPER, FIELD = "#1b2333", "#5a6475", "#ffffff", "#eef1f6"
 COLOURS = "inferno"
+AREA = "#0f8a5f"
+"""Outline of the most significant area: green, which the scale of colours has not."""
 
 
 class NothingToDraw(ValueError):
@@ -139,14 +143,24 @@ def matrix(heatmap: Heatmap, measure: Measure = "count") -> npt.NDArray[np.float
     return values
 
 
+def area_of(heatmap: Heatmap, measure: Measure = "count", share: float = SHARE) -> Area:
+    """The smallest rectangle of cells that holds ``share`` of the measure. ValueError where nothing is counted."""
+    values = np.nan_to_num(matrix(heatmap, measure))
+    rows, columns = values.shape
+    x = np.minimum(np.arange(columns + 1) * heatmap.k, heatmap.width)
+    y = np.minimum(np.arange(rows + 1) * heatmap.k, heatmap.height)
+    return most_significant(values, x, y, share)
+
+
 def draw_heatmap(
     heatmap: Heatmap,
     out: Path,
     *,
     measure: Measure = "count",
     background: npt.NDArray[np.uint8] | None = None,
+    area: Area | None = None,
 ) -> Path:
-    """Writes a PNG. ``background``: a frame of the camera, or the plan, RGB (height, width, 3)."""
+    """Writes a PNG. ``background``: a frame of the camera, or the plan, RGB (height, width, 3); ``area``: marked."""
     aspect = heatmap.height / heatmap.width
     width = 10.4 if aspect < 1 else 7.4
     with mpl.rc_context({"font.size": 11, "axes.edgecolor": INK, "text.color": INK, "axes.labelcolor": INK}):
@@ -154,6 +168,8 @@ def draw_heatmap(
         FigureCanvasAgg(figure)
         axes = figure.add_axes((0.085, 0.105, 0.765, 0.755))
         _paint(figure, axes, heatmap, measure, background)
+        if area is not None:
+            mark_area(axes, area)
         out.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(out, dpi=130, facecolor=PAPER, bbox_inches="tight", pad_inches=0.2)
     return out
@@ -167,7 +183,7 @@ def _paint(
     k = heatmap.k
     axes.set_facecolor(FIELD)
     if background is not None:
-        axes.imshow(_faded(background), extent=(0, heatmap.width, heatmap.height, 0), zorder=0, aspect="auto")
+        axes.imshow(faded(background), extent=(0, heatmap.width, heatmap.height, 0), zorder=0, aspect="auto")
     top = float(np.nanmax(values)) if np.isfinite(values).any() else 1.0
     mesh = axes.pcolormesh(
         np.arange(columns + 1) * k,
@@ -215,7 +231,25 @@ def _titles(axes: Any, heatmap: Heatmap) -> None:
         axes.annotate(text, (0, 1), (0, up), xycoords="axes fraction", textcoords="offset points", **style)
 
 
-def _faded(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def mark_area(axes: Any, area: Area) -> None:
+    """Draws the most significant area over a picture, and writes below, where no cell is, what part it holds."""
+    size = (area.right - area.left, area.bottom - area.top)
+    for colour, width in ((PAPER, 4.0), (AREA, 2.0)):  # pale below, so that it shows on bright and dark
+        axes.add_patch(Rectangle((area.left, area.top), *size, fill=False, edgecolor=colour, linewidth=width, zorder=3))
+    axes.annotate(
+        f"smallest rectangle with {area.held:.0%}",
+        (1, 0),
+        (0, -35),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        ha="right",
+        color=AREA,
+        fontsize=10,
+        fontweight="bold",
+    )
+
+
+def faded(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Grey and pale, so that only the heat has colour."""
     grey = frame.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
     pale = np.clip(110 + grey * 0.55, 0, 255).astype(np.uint8)

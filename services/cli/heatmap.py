@@ -1,9 +1,11 @@
-"""`plateflow heatmap`: draws a camera's heatmap from the Parquet that the aggregator or `plateflow run` wrote.
+"""`plateflow heatmap`: draws a camera's heatmap from the Parquet that the aggregator or `plateflow run` wrote, or from
+a detection file of program A (`services.cli.heatmap_quads`).
 
 Whole hours in the cells that the aggregator counted come from its heatmap files; another cell size or another time is
 counted anew from the sightings (`services.cli.redraw`).
 
-Exit codes: 0 drawn; 1 nothing to draw, no picture is written; 2 a mistake in the command.
+Exit codes: 0 drawn; 1 a damaged file; 2 a mistake in the command, or in a detection file; 3 nothing to draw. No picture
+is written but with 0.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from services.aggregator import picture
 from services.aggregator.core.grid import HOUR_MS
 from services.aggregator.picture import Heatmap, Measure, NothingToDraw, Plane
 from services.aggregator.tables import BadFile
+from services.cli import area_file, heatmap_quads
 from services.cli.background import NoPicture, Picture, read_background
 from services.cli.redraw import heatmap_of_sightings, no_ground
 from services.cli.times import parse_time
@@ -33,15 +36,24 @@ app = typer.Typer(
 @app.command()
 def heatmap(
     source: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Data folder of the aggregator, or results of `plateflow run`.")
+        Path,
+        typer.Argument(
+            metavar="FOLDER|FILE.txt",
+            help="Data folder of the aggregator, results of `plateflow run`, or a text file of quads.",
+        ),
     ],
-    out: Annotated[Path, typer.Option(metavar="FILE.png", help="The picture to write.")],
+    out: Annotated[
+        Path, typer.Option(metavar="FILE.png|FOLDER", help="The picture to write; of a text file, the folder for it.")
+    ],
     plane: Annotated[Plane, typer.Option(help="The camera's image, or the plan of the ground.")] = "image",
     camera: Annotated[
         str | None, typer.Option(help="Name of the camera; may be left out where there is only one.")
     ] = None,
     cell: Annotated[
-        float | None, typer.Option(help="Side of a cell, in pixels or plan units. Else: as the aggregator counted.")
+        float | None,
+        typer.Option(
+            "--cell", "--k", help="Side of a cell, in pixels or plan units. Else: as the aggregator counted, or 40."
+        ),
     ] = None,
     from_: Annotated[
         str | None,
@@ -52,6 +64,21 @@ def heatmap(
     background: Annotated[
         Path | None, typer.Option(metavar="IMAGE|VIDEO", help="Drawn below: a frame of the camera, or the plan.")
     ] = None,
+    share: Annotated[
+        float | None,
+        typer.Option(
+            "--area",
+            metavar="SHARE",
+            help="Mark the smallest rectangle with this share, as 0.8; written beside as JSON.",
+        ),
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.csv", help="Of a text file: the grid of counts, the top row of the picture first."),
+    ] = None,
+    compatible: Annotated[
+        bool, typer.Option("--compatible", help="Of a text file: count and draw 15 points a plate, as program A does.")
+    ] = False,
 ) -> None:
     """Draw where number plates were seen, or where vehicles were on the ground, as a PNG.
 
@@ -59,7 +86,16 @@ def heatmap(
 
     - `plateflow heatmap results --out heat.png`
     - `plateflow heatmap plateflow-data --camera site/gate --plane ground --from 2026-06-16T07:30:00Z --out ground.png`
+    - `plateflow heatmap plates.txt --k 20 --area 0.8 --out pictures --csv counts.csv`
     """
+    if share is not None and not 0 < share <= 1:
+        raise typer.BadParameter("must be above 0 and at most 1, as 0.8", param_hint="--area")
+    if source.is_file():
+        _check_quads(camera, plane, from_ or to, weight)
+        _draw_quads(source, heatmap_quads.Wanted(out, _pixels(cell), compatible, csv, share, background))
+        return
+    if csv is not None or compatible:
+        raise typer.BadParameter("only of a text file of quads", param_hint="--csv, --compatible")
     _check(source, out, cell, plane)
     times = range(
         0 if from_ is None else parse_time(from_, "--from"), MAX_TIME_MS + 1 if to is None else parse_time(to, "--to")
@@ -70,11 +106,40 @@ def heatmap(
         drawn = _load(source, _camera(source, camera), plane, times, cell)
         if not _total(drawn, MEASURES[weight]):
             raise NothingToDraw(f"the {plane} plane of {drawn.camera} has no {weight} in that time")
-        picture.draw_heatmap(drawn, out, measure=MEASURES[weight], background=_picture(background))
+        marked = None if share is None else picture.area_of(drawn, MEASURES[weight], share)
+        picture.draw_heatmap(drawn, out, measure=MEASURES[weight], background=_picture(background), area=marked)
     except (NothingToDraw, BadFile) as error:
-        typer.echo(f"plateflow heatmap: nothing drawn: {error}", err=True)
-        raise typer.Exit(1) from error
+        raise _nothing(error) from error
     typer.echo(_said(drawn, out))
+    if marked is not None:
+        typer.echo(area_file.write(marked, out))
+
+
+def _nothing(error: NothingToDraw | BadFile) -> typer.Exit:
+    typer.echo(f"plateflow heatmap: nothing drawn: {error}", err=True)
+    return typer.Exit(3 if isinstance(error, NothingToDraw) else 1)
+
+
+def _check_quads(camera: str | None, plane: Plane, time: str | None, weight: Weight) -> None:
+    if camera or time or plane != "image" or weight != "sightings":
+        raise typer.BadParameter(
+            "a text file of quads has no cameras, times, tracks or plan: "
+            "leave out --camera, --plane, --from, --to and --weight",
+            param_hint="FILE.txt",
+        )
+
+
+def _pixels(cell: float | None) -> int:
+    if cell is not None and not cell.is_integer():
+        raise typer.BadParameter("must be whole pixels", param_hint="--k")
+    return heatmap_quads.K if cell is None else int(cell)
+
+
+def _draw_quads(source: Path, wanted: heatmap_quads.Wanted) -> None:
+    try:
+        typer.echo(heatmap_quads.draw(source, wanted))
+    except NothingToDraw as error:
+        raise _nothing(error) from error
 
 
 def _check(source: Path, out: Path, cell: float | None, plane: Plane) -> None:

@@ -1,0 +1,130 @@
+"""`plateflow heatmap FILE.txt`: pictures of a detection file of program A, as that program draws them or right.
+
+In: the file, k. Out: PNG pictures, and the bare grid of counts as CSV, the first line at the top of the picture.
+What the command's exit codes are: `services.cli.heatmap`; a file without plates leads to no file at all.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import typer
+
+from services.aggregator.core import quads
+from services.aggregator.core.area import Area, most_significant
+from services.aggregator.picture import NothingToDraw
+from services.cli import area_file, quad_pictures
+from services.cli.background import NoPicture, read_background
+from services.cli.quad_file import BadQuadFile, QuadFile, read_quads
+
+K = 40
+"""Pixels, where none are named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a person asks for of one file."""
+
+    out: Path
+    """A folder; for our picture alone it may be the PNG itself."""
+    k: int = K
+    compatible: bool = False
+    csv: Path | None = None
+    area: float | None = None
+    """Share of the plates that the most significant area holds."""
+    background: Path | None = None
+
+
+def draw(source: Path, wanted: Wanted) -> str:
+    """Writes what is wanted; says what was drawn. Raises NothingToDraw where there is no plate, BadParameter."""
+    try:
+        file = read_quads(source)
+        quads.check_cell(file.width, file.height, wanted.k)
+    except BadQuadFile as error:
+        raise typer.BadParameter(str(error), param_hint="FILE") from error
+    except quads.BadCell as error:
+        raise typer.BadParameter(str(error), param_hint="--k") from error
+    if not len(file.quads):
+        raise NothingToDraw(f"there are no plates in {source}")
+    return (_compatible if wanted.compatible else _exact)(source, file, wanted)
+
+
+def _compatible(source: Path, file: QuadFile, wanted: Wanted) -> str:
+    if wanted.area is not None or wanted.background is not None:
+        raise typer.BadParameter("program A knows neither --area nor --background", param_hint="--compatible")
+    _check_folder(wanted.out)
+    counts = quads.by_points(file.quads, file.width, file.height, wanted.k)
+    rows, columns = counts.shape
+    name = file_name(file.name) or source.stem
+    pictures = [wanted.out / f"{name}_15points.png", wanted.out / f"{name}({columns}, {rows}).png"]
+    quad_pictures.draw_points(quads.points(file.quads, file.height), file.width, file.height, pictures[0])
+    quad_pictures.draw_bins(counts, file.width, file.height, source.name, pictures[1])
+    _write_grid(counts[::-1], wanted.csv)
+    row, column = np.unravel_index(int(counts.argmax()), counts.shape)
+    return (
+        f"{len(file.quads)} plates, {counts.sum()} points in {columns}×{rows} bins, at most {counts.max()} in one "
+        f"({column}, {row} from the bottom): {pictures[0]}, {pictures[1]}"
+    )
+
+
+def _exact(source: Path, file: QuadFile, wanted: Wanted) -> str:
+    found = quads.by_area(file.quads, file.width, file.height, wanted.k)
+    if not found.plates:
+        raise NothingToDraw(f"there are no plates in {source}, but {_left_out(found)}")
+    share = wanted.area
+    area = most_significant(found.counts, found.x, found.y, share) if share is not None else None
+    name = file.name or source.stem
+    out = wanted.out
+    if out.suffix.lower() != ".png":
+        _check_folder(out)
+        out = out / f"{file_name(name) or source.stem}_k{wanted.k}.png"
+    quad_pictures.draw_areas(found, wanted.k, name, out, area=area, background=_background(wanted.background))
+    _write_grid(np.round(found.counts, 6), wanted.csv)
+    left_out = f", {_left_out(found)}" if found.thin or found.outside else ""
+    return f"{found.plates} plate{'' if found.plates == 1 else 's'} drawn{left_out}: {out}{_area(area, out)}"
+
+
+def file_name(name: str) -> str:
+    """A video's name, or its address, as part of one file's name."""
+    return re.sub(r"[\x00-\x1f/\\:*?\"<>|]+", "_", name).strip(" ._")[:100]
+
+
+def _left_out(found: quads.AreaCounts) -> str:
+    reasons = [
+        f"{count} {reason}"
+        for count, reason in (
+            (found.thin, f"thinner than {quads.THIN:g} pixels"),
+            (found.outside, "outside the frame"),
+        )
+        if count
+    ]
+    return " and ".join(reasons) + " left out"
+
+
+def _area(area: Area | None, out: Path) -> str:
+    return "" if area is None else f"\n{area_file.write(area, out)}"
+
+
+def _background(path: Path | None) -> npt.NDArray[np.uint8] | None:
+    try:
+        return None if path is None else read_background(path)
+    except NoPicture as error:
+        raise typer.BadParameter(str(error), param_hint="--background") from error
+
+
+def _check_folder(out: Path) -> None:
+    if out.suffix.lower() == ".png" or (out.exists() and not out.is_dir()):
+        raise typer.BadParameter(f"{out} is no folder: the pictures are named after the video", param_hint="--out")
+
+
+def _write_grid(counts: npt.NDArray[np.int64] | npt.NDArray[np.float64], out: Path | None) -> None:
+    if out is None:
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(counts.tolist())
