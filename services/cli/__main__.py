@@ -35,6 +35,7 @@ COMMANDS = {
     "simulate": Command("services.cli.simulate", "Sample clips, a Vault stand-in, a camera, a broker."),
     "topics": Command("services.cli.topics", "Make the topics, with partitions and retention."),
     "deadletters": Command("services.cli.deadletters", "List, show, replay or discard what was given up on."),
+    "status": Command("services.cli.status", "The state of everything: ready, behind, given up on, last recordings."),
     "tail": Command("services.cli.tail", "Print the messages of a topic as they come."),
 }
 

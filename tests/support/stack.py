@@ -55,7 +55,7 @@ class Stack:
     def start(self, *services: str) -> None:
         """Start services (again, after `kill`) and wait until each is ready."""
         for service in services:
-            self._processes.setdefault(service, ServiceProcess(service, self._settings(), self.folder)).start()
+            self._processes.setdefault(service, ServiceProcess(service, self.settings(), self.folder)).start()
         for service in services:
             self._processes[service].wait_until_ready()
 
@@ -74,7 +74,8 @@ class Stack:
         """SIGTERM, one after another; the exit code of each."""
         return {service: self._processes[service].stop() for service in services}
 
-    def _settings(self) -> dict[str, str]:
+    def settings(self) -> dict[str, str]:
+        """The environment of every service."""
         settings = {
             "KAFKA_BROKER": self.broker.bootstrap,
             "KAFKA_GROUP": self.topics.prefix,
