@@ -138,12 +138,16 @@ class Machine:
         """One of our images: the command of the compose file, else the Dockerfile's, in the image's environment."""
         about = self.services[service]
         target = about["build"]["target"]
-        image = {name: value for name, value in environment(target, stages()).items() if name.startswith("PLATEFLOW")}
+        image = environment(target, stages())
+        image = {name: self.here(service, value) for name, value in image.items() if name.startswith("PLATEFLOW_")}
         if "PLATEFLOW_HTTP_PORT" in image:
             image["PLATEFLOW_HTTP_PORT"] = str(self.port(service, image["PLATEFLOW_HTTP_PORT"]))
         entry = about.get("entrypoint") or command("cli", stages())[:1] if target == "cli" else []
         words = [*entry, *about["command"]] if about.get("command") else command(target, stages())
         ready = [self.here(service, str(word)) for word in words]
+        if "--port" in ready:
+            at = ready.index("--port") + 1
+            ready[at] = str(self.port(service, ready[at]))
         program = str(Path(sys.executable).with_name(ready[0]))
         return self.start(service, [program, *ready[1:]], {**image, **self.settings(service), **changed})
 
