@@ -48,6 +48,7 @@ check: $(VENV)/.installed-dev  ## Lint, format, types, layers, generated files
 	@$(BIN)/python -m services.contracts.schemas --check
 	@$(BIN)/python -m services.cli.configuration --check
 	@$(BIN)/python -m services.cli.dashboards --check
+	@$(BIN)/python -m services.cli.chart_files --check
 
 format: $(VENV)/.installed-dev  ## Sort imports, fix what ruff can fix, format
 	@$(BIN)/ruff check --fix-only --quiet .
@@ -57,6 +58,7 @@ docs: $(VENV)/.installed-dev  ## Generate schemas, docs/configuration.md and Gra
 	@$(BIN)/python -m services.contracts.schemas
 	@$(BIN)/python -m services.cli.configuration
 	@$(BIN)/python -m services.cli.dashboards
+	@$(BIN)/python -m services.cli.chart_files
 
 # ---- the models -----------------------------------------------------------------------------------------------------
 train-detector: $(VENV)/.installed-train  ## Train the plate detector (SHARED=folder), export it; resumes (ARGS=...)
