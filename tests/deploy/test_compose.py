@@ -132,7 +132,7 @@ def up(port: int) -> set[str]:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
-    machine = Machine(load(tmp_path, {"DEMO_CAMERAS": "1", "DEMO_CLIPS_PER_MINUTE": "60"}), tmp_path)
+    machine = Machine(load(tmp_path, {"DEMO_CAMERAS": "1", "DEMO_CLIPS_PER_MINUTE": "20"}), tmp_path)
     yield machine
     machine.kill()
 
