@@ -96,6 +96,7 @@ def _show(found: Status) -> None:
     console = Console(highlight=False)
     console.print(_service_table(found))
     if found.cameras:
+        console.print()
         console.print(_camera_table(found.cameras, round(time.time() * 1000)))
     if len(found.cameras) > SHOWN:
         console.print(f"... and {len(found.cameras) - SHOWN} cameras that recorded later; --json shows all")
@@ -121,6 +122,8 @@ def _service_table(found: Status) -> Table:
             _duration(page.seconds_behind),
             f"{sum(page.dead_letters.values()):,}",
         )
+    for service in sorted(found.waiting.keys() - {page.service for page in found.services}):
+        table.add_row(service, Text("unknown", style="red"), f"{found.waiting[service]:,}")
     return table
 
 
