@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 from services.aggregator.cameras import Cameras, FixedCameras, WatchedCameras
 from services.aggregator.core.config import Camera, Config
-from services.aggregator.files import LocalFiles
+from services.aggregator.files_s3 import files_at
 from services.aggregator.handler import AggregatorHandler
 from services.aggregator.settings import AggregatorSettings
 from services.runtime.kafka import KafkaLog
@@ -21,8 +18,9 @@ TAKEN = 500
 
 def build(settings: AggregatorSettings, kafka: KafkaLog) -> Service:
     topics = settings.kafka.topics
+    files = files_at(settings.data)
     handler = AggregatorHandler(
-        LocalFiles(settings.data),
+        files,
         cameras_of(settings),
         kafka,
         topics,
@@ -35,7 +33,7 @@ def build(settings: AggregatorSettings, kafka: KafkaLog) -> Service:
         handler=handler,
         options=LoopOptions(service=NAME, deadletter_topic=topics.deadletter, workers=0, in_flight=TAKEN),
         makes=[topics.plates, topics.passages, topics.deadletter],
-        probes={"data folder": lambda: trouble(settings.data)},
+        probes={"data folder": files.trouble},
     )
 
 
@@ -44,13 +42,6 @@ def cameras_of(settings: AggregatorSettings) -> Cameras:
     if settings.cameras is None:
         return FixedCameras(Config(options=rules.options, default=Camera(cell=rules.cell)))
     return WatchedCameras(settings.cameras, rules.options, rules.cell)
-
-
-def trouble(data: Path) -> str | None:
-    """The reason for /readyz."""
-    if data.is_dir() and os.access(data, os.W_OK):
-        return None
-    return f"{data} is not a folder that can be written to: correct PLATEFLOW_DATA"
 
 
 def main() -> int:

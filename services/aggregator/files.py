@@ -86,6 +86,12 @@ class LocalFiles:
         found = (self.root / folder).rglob("*")
         return sorted(str(p.relative_to(self.root)) for p in found if p.is_file() and not p.name.endswith(".tmp"))
 
+    def trouble(self) -> str | None:
+        """The reason for /readyz."""
+        if self.root.is_dir() and os.access(self.root, os.W_OK):
+            return None
+        return f"{self.root} is not a folder that can be written to: correct PLATEFLOW_DATA"
+
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
         folder = self.root / "epochs"

@@ -17,7 +17,7 @@ from services.aggregator.core import grid
 from services.aggregator.core.aggregate import Result, admit
 from services.aggregator.core.config import Camera, Options
 from services.aggregator.core.grid import HOUR_MS, Cells, Layer
-from services.aggregator.files import Claim, Files
+from services.aggregator.files import Claim, Files, Superseded
 from services.aggregator.tables import BadFile, Footer, Origin
 from services.contracts.messages import Plate, Run, Track
 from services.runtime.errors import Stop
@@ -88,7 +88,7 @@ class GridFile:
 class SightingsFile:
     """The sightings of one camera and hour, and the ledger of the recordings that start in it.
 
-    Rows that are written stay on disk; they are read again when more are added.
+    Rows that are written stay where they are; they are read again when more are added.
     """
 
     kind = "sightings"
@@ -98,7 +98,8 @@ class SightingsFile:
         footer = tables.footer_of(before) if before is not None else None
         self.next_offset = _continues_at(footer, origin)
         self.ledger: dict[str, Run] = dict(footer.ledger) if footer is not None else {}
-        self._before = before is not None
+        self._there = None if footer is None else (footer.origin, footer.next_offset)
+        """Which file our rows are added to; None: there is none."""
         self._new: list[Plate] = []
         self.dirty = False
         self.camera, self.options = Camera(), Options()
@@ -124,10 +125,21 @@ class SightingsFile:
             options=self.options,
             ledger=self.ledger,
         )
-        return tables.sightings_to_bytes(self._read() if self._before else None, self._new, footer)
+        return tables.sightings_to_bytes(self._before(), self._new, footer)
 
     def flushed(self, next_offset: int) -> None:
-        self.next_offset, self.dirty, self._before, self._new = next_offset, False, True, []
+        self.next_offset, self.dirty, self._new = next_offset, False, []
+        self._there = (self.origin, next_offset)
+
+    def _before(self) -> bytes | None:
+        """Superseded where the rows are not those that this state goes on from: a writer before us was late."""
+        if self._there is None:
+            return None
+        before = self._read()
+        footer = tables.footer_of(before) if before is not None else None
+        if footer is None or (footer.origin, footer.next_offset) != self._there:
+            raise Superseded(f"{self.path} was written by another process since it was read")
+        return before
 
 
 def _continues_at(footer: Footer | None, origin: Origin) -> int:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import ClassVar
 
-from pydantic import Field, FilePath
+from pydantic import AliasChoices, Field, FilePath
 
 from services.aggregator.core.config import Options
-from services.runtime.settings import KafkaSettings, ObservabilitySettings, Seconds, Settings, StreamSettings
+from services.runtime.settings import (
+    BucketSettings,
+    KafkaSettings,
+    ObservabilitySettings,
+    Seconds,
+    Settings,
+    StreamSettings,
+)
 
 
 class RulesSettings(Settings):
@@ -55,15 +61,26 @@ class RulesSettings(Settings):
         )
 
 
+class DataSettings(BucketSettings):
+    """Where heatmaps, sightings and checkpoints lie."""
+
+    env_prefix: ClassVar[str] = "PLATEFLOW_DATA_"
+
+    url: str = Field(
+        default="./plateflow-data",
+        min_length=1,
+        description="A folder on a local disk or on a volume that honours flock, or s3://bucket/prefix "
+        "on a server that decides `If-Match` on PUT atomically, as S3 does.",
+        validation_alias=AliasChoices("PLATEFLOW_DATA"),
+    )
+
+
 class AggregatorSettings(StreamSettings):
     """Everything that the aggregator reads from its environment."""
 
     env_prefix: ClassVar[str] = "PLATEFLOW_"
 
-    data: Path = Field(
-        default=Path("./plateflow-data"),
-        description="Folder for heatmaps, sightings and checkpoints: a local disk, or a volume that honours flock.",
-    )
+    data: DataSettings
     cameras: FilePath | None = Field(
         default=None, description="YAML or JSON file with each camera's point pairs and plan; read again on change."
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from services.aggregator import checkpoint as checkpoints
-from services.aggregator.files import LocalFiles
+from services.aggregator.files_s3 import files_at
 from services.aggregator.migration import migrate
 from services.aggregator.settings import AggregatorSettings
 from services.runtime.errors import SettingsError, Stop
@@ -22,8 +22,8 @@ def reset_checkpoint(settings: AggregatorSettings, which: str) -> str:
     if not topic or not index.isdecimal():
         raise SettingsError(f"{which} is no TOPIC:PARTITION, such as plateflow.tracks:0")
     partition = Partition(topic, int(index))
-    if not checkpoints.reset(LocalFiles(settings.data), partition):
-        return f"there was no checkpoint of {which} in {settings.data}"
+    if not checkpoints.reset(files_at(settings.data), partition):
+        return f"there was no checkpoint of {which} in {settings.data.url}"
     return f"the checkpoint of {which} is forgotten; the next start rebuilds its state from what the log still holds"
 
 
@@ -38,7 +38,7 @@ def migrate_topic(settings: AggregatorSettings, topic: str) -> str:
     finally:
         source.close()
     moved = migrate(
-        LocalFiles(settings.data),
+        files_at(settings.data),
         topic,
         count,
         {partition.index: offset for partition, offset in committed.items()},

@@ -23,7 +23,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from services.runtime.clips import MissingClip, Stored, StoreFull, StoreUnavailable, checked, expendable
-from services.runtime.settings import StoreSettings
+from services.runtime.settings import BucketSettings, StoreSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -42,10 +42,8 @@ class S3Store:
     """Objects of one bucket, below the prefix of ``settings.url``."""
 
     def __init__(self, settings: StoreSettings) -> None:
-        where = urlsplit(settings.url)
-        self._bucket = where.netloc
-        self._prefix = f"{where.path.strip('/')}/" if where.path.strip("/") else ""
-        self._client = _client(settings)
+        self._bucket, self._prefix = bucket_and_prefix(settings.url)
+        self._client = s3_client(settings)
 
     def put_file(self, path: str, file: Path) -> None:
         key = self._key(path)
@@ -140,10 +138,18 @@ class S3Store:
         return f"bucket {self._bucket} does not exist: create it, or correct the store's url"
 
 
-def _client(settings: StoreSettings) -> S3Client:
+def bucket_and_prefix(url: str) -> tuple[str, str]:
+    """Of ``s3://bucket/some/prefix``: the bucket, and the prefix, empty or with a slash at its end."""
+    where = urlsplit(url)
+    prefix = where.path.strip("/")
+    return where.netloc, f"{prefix}/" if prefix else ""
+
+
+def s3_client(settings: BucketSettings, attempts: int = 4) -> S3Client:
+    """A client that tries each call so often, with pauses between, where S3 does not answer or is overloaded."""
     config = Config(
         s3={"addressing_style": "path" if settings.path_style and settings.endpoint else "auto"},
-        retries={"mode": "standard", "max_attempts": 3},
+        retries={"mode": "standard", "total_max_attempts": attempts},
         connect_timeout=5,
         read_timeout=60,
         request_checksum_calculation="when_required",  # not every S3 server knows the newer checksums

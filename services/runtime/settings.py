@@ -29,6 +29,7 @@ from services.contracts.topics import Topics
 from services.runtime.environment import Settings, Variable, load, unknown, variables
 
 __all__ = [
+    "BucketSettings",
     "HttpUrl",
     "KafkaSettings",
     "Names",
@@ -244,16 +245,10 @@ class VaultSettings(Settings):
         return value
 
 
-class StoreSettings(Settings):
-    """Where clips lie between ingest and inference."""
+class BucketSettings(Settings):
+    """A folder, or a bucket of S3 and how to reach it."""
 
-    env_prefix: ClassVar[str] = "PLATEFLOW_CLIPS_"
-
-    url: str = Field(
-        default="./plateflow-data/clips",
-        min_length=1,
-        description="A folder that the services share, or s3://bucket/prefix.",
-    )
+    url: str = Field(min_length=1, description="A folder, or s3://bucket/prefix.")
     endpoint: HttpUrl | None = Field(default=None, description="Address of the S3 server; not set: AWS itself.")
     region: str = Field(default="us-east-1", description="Region of the bucket.")
     access_key: SecretStr | None = Field(
@@ -263,17 +258,6 @@ class StoreSettings(Settings):
     path_style: bool = Field(
         default=True,
         description="Bucket in the path of the address (MinIO, most S3 servers) instead of its host name.",
-    )
-    max_age_hours: float = Field(
-        default=24.0,
-        gt=0,
-        description="What is older is removed; at least the retention of the topic that points to it.",
-    )
-    max_bytes: ByteSize = Field(
-        default=ByteSize(50_000_000_000),
-        gt=0,
-        description="Above this size in all the oldest is removed first (`50GB`, `500MiB`).",
-        json_schema_extra={"default": "50GB"},
     )
 
     @field_validator("url")
@@ -291,6 +275,29 @@ class StoreSettings(Settings):
         if (value is None) != (info.data.get("access_key") is None):
             raise ValueError("an S3 access key and its secret key are set together, or neither")
         return value
+
+
+class StoreSettings(BucketSettings):
+    """Where clips lie between ingest and inference."""
+
+    env_prefix: ClassVar[str] = "PLATEFLOW_CLIPS_"
+
+    url: str = Field(
+        default="./plateflow-data/clips",
+        min_length=1,
+        description="A folder that the services share, or s3://bucket/prefix.",
+    )
+    max_age_hours: float = Field(
+        default=24.0,
+        gt=0,
+        description="What is older is removed; at least the retention of the topic that points to it.",
+    )
+    max_bytes: ByteSize = Field(
+        default=ByteSize(50_000_000_000),
+        gt=0,
+        description="Above this size in all the oldest is removed first (`50GB`, `500MiB`).",
+        json_schema_extra={"default": "50GB"},
+    )
 
 
 class ObjectStoreSettings(StoreSettings):

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from services.aggregator.files import Files, LocalFiles, MemoryFiles, Superseded
+from services.aggregator.files_s3 import S3Files
+from tests.aggregator.buckets import in_bucket
+from tests.support.s3 import S3Server
+
+Open = Callable[[], Files]
+"""Opens the same files, as another process would."""
 
 
-@pytest.fixture(params=["local", "memory"])
-def files(request: pytest.FixtureRequest, tmp_path: Path) -> Files:
-    return LocalFiles(tmp_path / "data") if request.param == "local" else MemoryFiles()
+@pytest.fixture(params=["local", "memory", pytest.param("s3", marks=pytest.mark.s3)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+    if request.param == "local":
+        return lambda: LocalFiles(tmp_path / "data")
+    if request.param == "memory":
+        memory = MemoryFiles()
+        return lambda: memory
+    server: S3Server = request.getfixturevalue("s3")
+    bucket = server.new_bucket()
+    return lambda: S3Files(in_bucket(server, bucket))
+
+
+@pytest.fixture
+def files(place: Open) -> Files:
+    return place()
 
 
 def test_what_is_written_is_read_and_replaced_as_a_whole(files: Files) -> None:
@@ -53,13 +72,18 @@ def test_claims_of_other_names_do_not_matter(files: Files) -> None:
     assert files.read("a/x") == b"x"
 
 
-def test_claims_outlive_the_process(tmp_path: Path) -> None:
-    first = LocalFiles(tmp_path)
+def test_claims_and_files_outlive_the_process(place: Open) -> None:
+    first = place()
     claim = first.claim("tracks-0")
-    LocalFiles(tmp_path).claim("tracks-0")
+    first.write("a/x", b"first", claim)
+    second = place()
+    newer = second.claim("tracks-0")
 
     with pytest.raises(Superseded):
-        first.write("a/x", b"x", claim)
+        first.write("a/x", b"late", claim)
+    assert second.read("a/x") == b"first"
+    second.write("a/x", b"second", newer)
+    assert (place().read("a/x"), place().paths("a")) == (b"second", ["a/x"])
 
 
 def test_what_a_crash_left_is_no_parquet_and_is_overwritten(tmp_path: Path) -> None:

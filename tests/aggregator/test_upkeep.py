@@ -14,6 +14,7 @@ from services.aggregator import upkeep
 from services.aggregator.checkpoint import Checkpoint
 from services.aggregator.core.config import Config
 from services.aggregator.files import LocalFiles
+from services.aggregator.files_s3 import files_at
 from services.aggregator.settings import AggregatorSettings
 from services.aggregator.tables import Origin
 from services.runtime.errors import SettingsError, Stop
@@ -31,7 +32,7 @@ def settings_for(broker: str, data: Path, group: str) -> AggregatorSettings:
 
 
 def save(settings: AggregatorSettings, topic: str, next_offset: int) -> None:
-    files, log, partition = LocalFiles(settings.data), KafkaLog(settings.kafka), Partition(topic, 0)
+    files, log, partition = files_at(settings.data), KafkaLog(settings.kafka), Partition(topic, 0)
     checkpoint = Checkpoint(
         origin=Origin(log.cluster_id, log.topic_id(topic), topic, 0),
         partitions=1,
