@@ -105,12 +105,14 @@ def _show(found: Status) -> None:
 
 
 def _service_table(found: Status) -> Table:
-    table = Table("service", "ready", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("service", no_wrap=True)
+    table.add_column("ready", no_wrap=True)
     for name in ("waiting", "per second", "in flight", "behind", "dead letters"):
         table.add_column(name, justify="right")
     for page in found.services:
         if not page.service:
-            table.add_row(Text(page.url), Text("down", style="red"))
+            table.add_row(Text(page.url.partition("://")[2]), Text("down", style="red"))
             continue
         waiting = found.waiting.get(page.service)
         table.add_row(

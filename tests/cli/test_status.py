@@ -97,7 +97,7 @@ def test_status_says_what_is_down_and_tells_the_rest(stack: Stack, plateflow: Pl
 
     assert plateflow("status", "--over", "0.2", "--url", ours, "--url", nobody) == 1
     rows = [line.split() for line in plateflow.out.splitlines() if line]
-    assert ["inference", "unknown", "0"] in rows and [nobody, "down"] in rows
+    assert ["inference", "unknown", "0"] in rows and [nobody.removeprefix("http://"), "down"] in rows
 
 
 def test_status_says_why_a_service_is_not_ready(stack: Stack, plateflow: Plateflow) -> None:
