@@ -37,6 +37,7 @@ COMMANDS = {
     "topics": Command("services.cli.topics", "Make the topics, with partitions and retention."),
     "deadletters": Command("services.cli.deadletters", "List, show, replay or discard what was given up on."),
     "status": Command("services.cli.status", "The state of everything: ready, behind, given up on, last recordings."),
+    "doctor": Command("services.cli.doctor", "Check settings, Vault, Kafka, stores, models and clocks."),
     "tail": Command("services.cli.tail", "Print the messages of a topic as they come."),
 }
 

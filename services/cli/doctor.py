@@ -1,0 +1,128 @@
+"""`plateflow doctor`: checks what a service needs before it starts, and says what is wrong and what to do.
+
+In: the environment that the services get.
+Out: a line for each check, ``ok`` or ``wrong``; exit code 1 where one is wrong.
+
+Rules
+- Nothing is changed: no topic is made, no group joined, no transaction begun (that would fence a running service).
+- A wrong setting does not keep the other checks from being made.
+- No secret is ever printed.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import typer
+
+from services.aggregator.files_s3 import files_at
+from services.aggregator.settings import AggregatorSettings
+from services.cli.configuration import SERVICES, settings_of
+from services.cli.doctor_finding import Finding, good, wrong
+from services.cli.doctor_kafka import check_kafka
+from services.cli.doctor_vault import check_vault
+from services.inference.settings import InferenceSettings, PipelineSettings
+from services.runtime.clips import open_store
+from services.runtime.environment import Settings, unknown
+from services.runtime.errors import SettingsError, Stop
+from services.runtime.masking import mask_text
+from services.runtime.settings import KafkaSettings, ObjectStoreSettings, StoreSettings, folder, load
+
+app = typer.Typer()
+S = TypeVar("S", bound=Settings)
+
+
+@app.command()
+def doctor() -> None:
+    """Check settings, Vault, Kafka, stores, models and clocks; run it with the environment of the services."""
+    failed = 0
+    for finding in findings():
+        typer.echo(f"{'ok   ' if finding.ok else 'wrong'}  {finding.subject}: {mask_text(finding.text)}")
+        failed += not finding.ok
+    if failed:
+        typer.echo(f"{failed} {'check is' if failed == 1 else 'checks are'} wrong", err=True)
+        raise typer.Exit(1)
+
+
+def findings() -> Iterator[Finding]:
+    """Each check as soon as it is made."""
+    yield from _settings()
+    yield from _with(KafkaSettings, check_kafka)
+    yield from _with(InferenceSettings, lambda settings: check_vault(settings.vault))
+    yield from _with(StoreSettings, lambda settings: _store("clip store", settings))
+    yield from _with(ObjectStoreSettings, lambda settings: _store("object store", settings))
+    yield from _with(AggregatorSettings, _data)
+    yield from _with(PipelineSettings, _models)
+
+
+def _with(kind: type[S], check: Callable[[S], Iterable[Finding]]) -> Iterator[Finding]:
+    """The findings of ``check`` where its settings can be read; where not, `_settings` has said so."""
+    try:
+        settings = load(kind)
+    except SettingsError:
+        return
+    yield from check(settings)
+
+
+def _settings() -> Iterator[Finding]:
+    """What is wrong or missing, each once, with the services that need it."""
+    needed_by: dict[str, list[str]] = {}
+    for service in SERVICES:
+        for problem in _problems(settings_of(service)):
+            needed_by.setdefault(problem, []).append(service)
+    for problem, services in needed_by.items():
+        yield wrong("settings", f"{problem} (needed by {', '.join(services)})")
+    if not needed_by:
+        yield good("settings", "complete and within their ranges")
+
+
+def _problems(kind: type[Settings]) -> list[str]:
+    try:
+        load(kind)
+    except SettingsError as error:
+        return [line.strip() for line in str(error).splitlines()[1:]]
+    return unknown(kind, os.environ)
+
+
+def _store(name: str, settings: StoreSettings) -> Iterator[Finding]:
+    trouble = open_store(settings).check()
+    yield good(name, f"{settings.url} can be written to") if trouble is None else wrong(name, trouble)
+
+
+def _data(settings: AggregatorSettings) -> Iterator[Finding]:
+    local = folder(settings.data.url)
+    if local is not None:
+        yield _data_folder(local)
+        return
+    trouble = files_at(settings.data).trouble()
+    yield good("data", f"{settings.data.url} answers") if trouble is None else wrong("data", trouble)
+
+
+def _data_folder(data: Path) -> Finding:
+    """Writable, or can be made."""
+    target = data.expanduser().absolute()
+    existing = next(one for one in (target, *target.parents) if one.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing) as probe:
+            probe.write(b"plateflow")
+    except OSError as error:
+        return wrong(
+            "data folder", f"cannot write to {existing} ({error.strerror}): correct PLATEFLOW_DATA, or its owner"
+        )
+    state = "can be written to" if existing == target else "is not there yet and can be made"
+    return good("data folder", f"{data} {state}")
+
+
+def _models(settings: PipelineSettings) -> Iterator[Finding]:
+    """Loads them as inference does, which compares their hashes with their model cards."""
+    from services.inference.build import inference
+
+    try:
+        with inference(settings) as built:
+            yield good("models", f"{built.models.detector} and {built.models.recogniser} load")
+    except Stop as error:
+        yield wrong("models", str(error))
