@@ -62,10 +62,11 @@ def reference(stack: Stack, clips: Clips) -> Outcome:
 
 
 def cells_on_disk(data: Path) -> Cells:
-    rows = duckdb.sql(
+    query = (
         "SELECT camera, plane, bucket_ms, gx, gy, count, passages, dwell_ms "
         f"FROM read_parquet('{data}/heatmap/**/*.parquet', hive_partitioning = true)"
-    ).fetchall()
+    )
+    rows = duckdb.connect().execute(query).fetchall()
     return {(unquote(row[0]), *row[1:5]): row[5:8] for row in rows}
 
 
