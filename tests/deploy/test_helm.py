@@ -217,6 +217,7 @@ def test_the_charts_rules_and_dashboards_are_the_ones_of_compose() -> None:
         ("inference.replicas=7", "topics.partitions is 6"),
         ("aggregator.replicas=2", "several replicas need a shared one"),
         ("storage.volume.accessModes={ReadWriteOnce}", "lacks ReadWriteMany"),
+        ("storage.s3.data=s3://results", "storage.s3.data is set, but storage.type is volume"),
         ("storage.type=nfs", "'/storage/type': value must be one of 'volume', 's3'"),
         ("topics.retention.plates=month", "'/topics/retention/plates'"),
         ("topics.partitions=0", "'/topics/partitions': minimum: got 0, want 1"),
@@ -232,11 +233,20 @@ def test_a_wrong_value_is_refused_with_words_that_say_which(wrong: str, said: st
 
 
 def test_several_aggregators_are_fine_on_a_volume_that_they_share() -> None:
-    spec = named("StatefulSet", "aggregator", CHART / "ci" / "s3-values.yaml")["spec"]
-    claim = named("PersistentVolumeClaim", "data", CHART / "ci" / "s3-values.yaml")
-    assert spec["replicas"] == 2
+    values = CHART / "ci" / "sasl-tls-values.yaml"
+    claim = named("PersistentVolumeClaim", "data", values)
+    assert named("StatefulSet", "aggregator", values)["spec"]["replicas"] == 2
     assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
     assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+def test_heatmaps_in_a_bucket_need_no_volume_and_allow_several_aggregators() -> None:
+    values = CHART / "ci" / "s3-values.yaml"
+    assert named("StatefulSet", "aggregator", values)["spec"]["replicas"] == 3
+    assert "PersistentVolumeClaim" not in kinds(values)
+    env = {one["name"]: one.get("value") for one in container("aggregator", values)["env"]}
+    assert env["PLATEFLOW_DATA"] == "s3://plates/results"
+    assert env["PLATEFLOW_DATA_ENDPOINT"] == "https://minio.example:9000"
 
 
 # ---- hooks ----------------------------------------------------------------------------------------------------------

@@ -126,6 +126,23 @@ capabilities:
 {{- end }}
 {{- end -}}
 
+{{/* How to reach the S3 server, in variables that begin with a prefix; takes {root, prefix}. */}}
+{{- define "plateflow.s3Env" -}}
+{{- $s3 := .root.Values.storage.s3 -}}
+- name: {{ .prefix }}_REGION
+  value: {{ $s3.region | quote }}
+- name: {{ .prefix }}_PATH_STYLE
+  value: {{ $s3.pathStyle | quote }}
+{{- with $s3.endpoint }}
+- name: {{ $.prefix }}_ENDPOINT
+  value: {{ . | quote }}
+{{- end }}
+{{- if $s3.existingSecret }}
+{{ include "plateflow.fromSecret" (dict "name" (printf "%s_ACCESS_KEY" .prefix) "secret" $s3.existingSecret "key" $s3.accessKeyKey) }}
+{{ include "plateflow.fromSecret" (dict "name" (printf "%s_SECRET_KEY" .prefix) "secret" $s3.existingSecret "key" $s3.secretKeyKey) }}
+{{- end }}
+{{- end -}}
+
 {{/* Settings of a store; takes {root, prefix, part, hours}, part is the name of the bucket's value and of the folder. */}}
 {{- define "plateflow.storeEnv" -}}
 {{- $storage := .root.Values.storage -}}
@@ -137,19 +154,13 @@ capabilities:
 {{- else }}
 - name: {{ .prefix }}_URL
   value: {{ get $storage.s3 .part | quote }}
-- name: {{ .prefix }}_REGION
-  value: {{ $storage.s3.region | quote }}
-- name: {{ .prefix }}_PATH_STYLE
-  value: {{ $storage.s3.pathStyle | quote }}
-{{- with $storage.s3.endpoint }}
-- name: {{ $.prefix }}_ENDPOINT
-  value: {{ . | quote }}
+{{ include "plateflow.s3Env" . }}
 {{- end }}
-{{- if $storage.s3.existingSecret }}
-{{ include "plateflow.fromSecret" (dict "name" (printf "%s_ACCESS_KEY" .prefix) "secret" $storage.s3.existingSecret "key" $storage.s3.accessKeyKey) }}
-{{ include "plateflow.fromSecret" (dict "name" (printf "%s_SECRET_KEY" .prefix) "secret" $storage.s3.existingSecret "key" $storage.s3.secretKeyKey) }}
-{{- end }}
-{{- end }}
+{{- end -}}
+
+{{/* Not empty where heatmaps lie in a bucket. */}}
+{{- define "plateflow.dataInS3" -}}
+{{- if eq .Values.storage.type "s3" -}}{{ .Values.storage.s3.data }}{{- end -}}
 {{- end -}}
 
 {{- define "plateflow.clipsEnv" -}}
@@ -250,8 +261,14 @@ spec:
             resourceFieldRef: {resource: limits.cpu, divisor: "1"}
         {{- end }}
         {{- if eq .part "aggregator" }}
+        {{- with include "plateflow.dataInS3" $root }}
+        - name: PLATEFLOW_DATA
+          value: {{ . | quote }}
+        {{- include "plateflow.s3Env" (dict "root" $root "prefix" "PLATEFLOW_DATA") | nindent 8 }}
+        {{- else }}
         - name: PLATEFLOW_DATA
           value: /data
+        {{- end }}
         {{- if or $root.Values.cameras.config $root.Values.cameras.existingConfigMap }}
         - name: PLATEFLOW_CAMERAS
           value: /etc/plateflow/cameras/cameras.yaml
@@ -286,7 +303,9 @@ spec:
         - {name: kafka-ca, mountPath: /etc/plateflow/kafka, readOnly: true}
         {{- end }}
         {{- if eq .part "aggregator" }}
+        {{- if not (include "plateflow.dataInS3" $root) }}
         - {name: data, mountPath: /data}
+        {{- end }}
         {{- if or $root.Values.cameras.config $root.Values.cameras.existingConfigMap }}
         - {name: cameras, mountPath: /etc/plateflow/cameras, readOnly: true}
         {{- end }}
@@ -312,9 +331,11 @@ spec:
       secret: {secretName: {{ $root.Values.kafka.caSecret }}}
     {{- end }}
     {{- if eq .part "aggregator" }}
+    {{- if not (include "plateflow.dataInS3" $root) }}
     - name: data
       persistentVolumeClaim:
         claimName: {{ default (printf "%s-data" (include "plateflow.fullname" $root)) $values.persistence.existingClaim }}
+    {{- end }}
     {{- if or $root.Values.cameras.config $root.Values.cameras.existingConfigMap }}
     - name: cameras
       configMap:

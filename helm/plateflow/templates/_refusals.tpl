@@ -24,8 +24,12 @@
 {{- if and $values.kafka.caSecret (not (hasSuffix "SSL" $values.kafka.security)) -}}
 {{- fail (printf "kafka.caSecret is set, but kafka.security is %s: choose SSL or SASL_SSL" $values.kafka.security) -}}
 {{- end -}}
-{{- if and (gt (int $values.aggregator.replicas) 1) (not (has "ReadWriteMany" $values.aggregator.persistence.accessModes)) -}}
-{{- fail (printf "aggregator.replicas is %d, but its volume is %s: several replicas need a shared one; set aggregator.persistence.accessModes to [ReadWriteMany] (and a storage class that has it), or replicas to 1" (int $values.aggregator.replicas) (join ", " $values.aggregator.persistence.accessModes)) -}}
+{{- $shared := or (include "plateflow.dataInS3" .) (has "ReadWriteMany" $values.aggregator.persistence.accessModes) -}}
+{{- if and (gt (int $values.aggregator.replicas) 1) (not $shared) -}}
+{{- fail (printf "aggregator.replicas is %d, but its volume is %s: several replicas need a shared one; set aggregator.persistence.accessModes to [ReadWriteMany] (and a storage class that has it), or storage.s3.data to a bucket, or replicas to 1" (int $values.aggregator.replicas) (join ", " $values.aggregator.persistence.accessModes)) -}}
+{{- end -}}
+{{- if and $values.storage.s3.data (ne $values.storage.type "s3") -}}
+{{- fail "storage.s3.data is set, but storage.type is volume: choose s3, or leave heatmaps on the aggregator's volume" -}}
 {{- end -}}
 {{- if and (eq $values.storage.type "volume") (not (has "ReadWriteMany" $values.storage.volume.accessModes)) -}}
 {{- fail "storage.volume.accessModes lacks ReadWriteMany: ingest and inference share this volume from different pods; use a storage class that has it, or storage.type: s3" -}}
