@@ -20,17 +20,17 @@ from typing import TypeVar
 import typer
 
 from services.aggregator.files_s3 import files_at
-from services.aggregator.settings import AggregatorSettings
+from services.aggregator.settings import DataSettings
 from services.cli.configuration import SERVICES, settings_of
 from services.cli.doctor_finding import Finding, good, wrong
 from services.cli.doctor_kafka import check_kafka
 from services.cli.doctor_vault import check_vault
-from services.inference.settings import InferenceSettings, PipelineSettings
+from services.inference.settings import PipelineSettings
 from services.runtime.clips import open_store
 from services.runtime.environment import Settings, unknown
 from services.runtime.errors import SettingsError, Stop
 from services.runtime.masking import mask_text
-from services.runtime.settings import KafkaSettings, ObjectStoreSettings, StoreSettings, folder, load
+from services.runtime.settings import KafkaSettings, ObjectStoreSettings, StoreSettings, VaultSettings, folder, load
 
 app = typer.Typer()
 S = TypeVar("S", bound=Settings)
@@ -52,10 +52,10 @@ def findings() -> Iterator[Finding]:
     """Each check as soon as it is made."""
     yield from _settings()
     yield from _with(KafkaSettings, check_kafka)
-    yield from _with(InferenceSettings, lambda settings: check_vault(settings.vault))
+    yield from _with(VaultSettings, check_vault)
     yield from _with(StoreSettings, lambda settings: _store("clip store", settings))
     yield from _with(ObjectStoreSettings, lambda settings: _store("object store", settings))
-    yield from _with(AggregatorSettings, _data)
+    yield from _with(DataSettings, _data)
     yield from _with(PipelineSettings, _models)
 
 
@@ -93,13 +93,13 @@ def _store(name: str, settings: StoreSettings) -> Iterator[Finding]:
     yield good(name, f"{settings.url} can be written to") if trouble is None else wrong(name, trouble)
 
 
-def _data(settings: AggregatorSettings) -> Iterator[Finding]:
-    local = folder(settings.data.url)
+def _data(settings: DataSettings) -> Iterator[Finding]:
+    local = folder(settings.url)
     if local is not None:
         yield _data_folder(local)
         return
-    trouble = files_at(settings.data).trouble()
-    yield good("data", f"{settings.data.url} answers") if trouble is None else wrong("data", trouble)
+    trouble = files_at(settings).trouble()
+    yield good("data", f"{settings.url} answers") if trouble is None else wrong("data", trouble)
 
 
 def _data_folder(data: Path) -> Finding:

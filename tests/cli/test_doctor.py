@@ -131,7 +131,8 @@ def test_wrong_and_missing_settings_are_told_once_and_the_rest_is_checked(
     (broker,) = (line for line in wrong(plateflow) if "PLATEFLOW_KAFKA_BROKER" in line)
     assert "less than or equal to 240" in fps and fps.endswith("(needed by inference)")
     assert broker.endswith("(needed by ingest, inference, aggregator)")
-    assert "ok     clip store" in plateflow.out
+    told = [line.split(":")[0] for line in plateflow.out.splitlines() if line.startswith("ok")]
+    assert told == ["ok     clip store", "ok     object store", "ok     data folder"]
     assert "a-secret-value" not in plateflow.out + plateflow.err
 
 

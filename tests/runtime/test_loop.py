@@ -13,6 +13,7 @@ from services.contracts.messages import DeadLetter
 from services.runtime.errors import Fenced, Reject, Retry, Stop
 from services.runtime.loop import Loop, LoopOptions
 from services.runtime.memory import MemoryBroker, MemorySink, MemorySource
+from services.runtime.metrics import REGISTRY
 from services.runtime.ports import Outgoing, Partition, Record
 
 IN = Partition("in", 0)
@@ -282,3 +283,17 @@ def test_records_deleted_by_retention_are_counted_not_passed_over_in_silence(
     bench.run(Function(copy))
     assert bench.values("out") == [b"3", b"4"]
     assert "deleted before they were read" in caplog.text
+
+
+def test_the_lag_of_partitions_that_went_elsewhere_is_no_longer_shown() -> None:
+    labels = {"service": "test", "topic": "in", "partition": "0"}
+    shown: list[float | None] = []
+
+    def look(record: Record) -> Sequence[Outgoing]:
+        shown.append(REGISTRY.get_sample_value("plateflow_lag_records", labels))
+        return ()
+
+    Bench([b"a", b"b", b"c"]).run(Function(look), in_flight=1)
+
+    assert shown == [None, 2, 1]
+    assert REGISTRY.get_sample_value("plateflow_lag_records", labels) is None
