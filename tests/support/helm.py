@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +30,15 @@ KUBERNETES = "1.34.0"
 """What the chart is rendered for."""
 SCHEMAS = ("1.27", "1.34", "1.37")
 """Kubernetes versions whose schemas everything must fit."""
+OPERATOR = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
+KEDA = "github.com/kedacore/keda/v2@v2.18.0"
+MODULES = {"prometheus-operator-v0.85.0": OPERATOR, "keda-v2.18.0": KEDA}
 DEFINITIONS = {
-    "github.com/prometheus-operator/prometheus-operator@v0.85.0": {
-        "ServiceMonitor": "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
-        "PrometheusRule": "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
-    },
-    "github.com/kedacore/keda/v2@v2.18.0": {
-        "ScaledObject": "config/crd/bases/keda.sh_scaledobjects.yaml",
-        "TriggerAuthentication": "config/crd/bases/keda.sh_triggerauthentications.yaml",
-    },
+    OPERATOR: (
+        "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+        "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+    ),
+    KEDA: ("config/crd/bases/keda.sh_scaledobjects.yaml", "config/crd/bases/keda.sh_triggerauthentications.yaml"),
 }
 
 
@@ -83,11 +84,11 @@ def check(thing: dict[str, Any]) -> None:
 @cache
 def _custom() -> dict[str, dict[str, Any]]:
     found = {}
-    for folder, kinds in zip(definitions(), DEFINITIONS.values(), strict=True):
-        for kind, file in kinds.items():
-            definition = yaml.safe_load((folder / file).read_text())
-            found[kind] = strict(definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
-            found[kind]["properties"]["metadata"] = {"type": "object"}
+    for file in definitions():
+        definition = yaml.safe_load(file.read_text())
+        schema = strict(definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
+        schema["properties"]["metadata"] = {"type": "object"}
+        found[definition["spec"]["names"]["kind"]] = schema
     return found
 
 
@@ -105,20 +106,15 @@ def strict(schema: Any) -> Any:
 
 
 def definitions() -> list[Path]:
-    """Folders of the modules that hold the definitions."""
-    return [Path((cached(f"definitions-{number}", _fetch(module)) / "at").read_text()) for number, module in _modules()]
+    """The definitions of the kinds that are not Kubernetes' own."""
+    folders = [cached(name, partial(_fetch, module)) for name, module in MODULES.items()]
+    return [file for folder in folders for file in sorted(folder.glob("*.yaml"))]
 
 
-def _modules() -> list[tuple[str, str]]:
-    return [(module.split("/")[1] + "-" + module.split("@")[1], module) for module in DEFINITIONS]
-
-
-def _fetch(module: str) -> Any:
-    def fetch(folder: Path) -> None:
-        words = [go(), "mod", "download", "-json", module]
-        done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise RuntimeError(f"{' '.join(words)} failed:\n{done.stdout}\n{done.stderr}")
-        (folder / "at").write_text(json.loads(done.stdout)["Dir"])
-
-    return fetch
+def _fetch(module: str, folder: Path) -> None:
+    words = [go(), "mod", "download", "-json", module]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(words)} failed:\n{done.stdout}\n{done.stderr}")
+    for file in DEFINITIONS[module]:
+        shutil.copyfile(Path(json.loads(done.stdout)["Dir"]) / file, folder / Path(file).name)
