@@ -123,7 +123,7 @@ class Stack:
     def wait_for_recordings(self, count: int, timeout_s: float = 100) -> None:
         """Until ``count`` different recordings are finished and the aggregator has taken in all of their tracks."""
         self.wait(lambda: len({one.recording_id for one in self.done()}) >= count, timeout_s, f"{count} recordings")
-        self.wait(self._aggregated, timeout_s, "the aggregator to reach the end of the tracks")
+        self.wait(self.aggregated, timeout_s, "the aggregator to reach the end of the tracks")
 
     def wait(self, condition: Callable[[], bool], timeout_s: float, what: str) -> None:
         """Until ``condition()`` holds; fails with the logs' ends where a service died or time is up."""
@@ -136,7 +136,7 @@ class Stack:
     def tails(self) -> str:
         return "\n".join(process.process.tail(15) for process in self._processes.values())
 
-    def _aggregated(self) -> bool:
+    def aggregated(self) -> bool:
         """Whether the group's offset lies behind the last track of each partition."""
         consumer = Consumer(
             {"bootstrap.servers": self.broker.bootstrap, "group.id": f"{self.topics.prefix}-aggregator"}

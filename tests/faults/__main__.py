@@ -1,0 +1,41 @@
+"""`python -m tests.faults`: a campaign of faults on its own Kafka; the last line of stdout is the verdict as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from tests.faults.campaign import Campaign
+from tests.support.kafka import KafkaServer
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
+    parser.add_argument("--faults", type=int, default=200)
+    parser.add_argument("--clips", type=int, default=500, help="that go in; some are rendered, the others copies")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="plateflow-faults-"))
+    broker = KafkaServer(folder / "kafka").start()
+    try:
+        verdict = Campaign(folder, broker, faults=options.faults, clips=options.clips, seed=options.seed).run()
+    except BaseException:
+        print(f"what was left lies in {folder}", file=sys.stderr)
+        raise
+    finally:
+        broker.kill()
+    if verdict.clean:
+        shutil.rmtree(folder)
+    else:
+        print(f"logs, topics and files lie in {folder}", file=sys.stderr)
+    print(msgspec.json.encode(verdict).decode())
+    return 0 if verdict.clean else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
