@@ -12,6 +12,7 @@ import msgspec
 
 from tests.faults.campaign import Campaign
 from tests.support.kafka import KafkaServer
+from tests.support.s3 import S3Server
 
 
 def main() -> int:
@@ -19,16 +20,20 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=200)
     parser.add_argument("--clips", type=int, default=500, help="that go in; some are rendered, the others copies")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--s3", action="store_true", help="the aggregator's files lie in S3")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="plateflow-faults-"))
     broker = KafkaServer(folder / "kafka").start()
+    s3 = S3Server(folder / "s3").start() if options.s3 else None
     try:
-        verdict = Campaign(folder, broker, faults=options.faults, clips=options.clips, seed=options.seed).run()
+        verdict = Campaign(folder, broker, faults=options.faults, clips=options.clips, seed=options.seed, s3=s3).run()
     except BaseException:
         print(f"what was left lies in {folder}", file=sys.stderr)
         raise
     finally:
         broker.kill()
+        if s3 is not None:
+            s3.process.kill()
     if verdict.clean:
         shutil.rmtree(folder)
     else:

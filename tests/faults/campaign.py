@@ -2,7 +2,7 @@
 
 Faults: SIGKILL of a service; SIGSTOP for longer than its session, alone or while another member takes over (a zombie
 then); a member more for a while; the broker stopped, killed or frozen; Vault refusing, breaking off, slow; the same
-recording announced again.
+recording announced again; with S3, that server stopped or frozen too.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
+from services.aggregator.files_s3 import S3Files
 from services.simulator.camera import Account, UploadingCamera
+from tests.aggregator.buckets import in_bucket
 from tests.faults.judge import Verdict, judge, reasons
 from tests.faults.small import Small, copies, rendered
 from tests.support.kafka import KafkaServer
+from tests.support.s3 import S3Server
 from tests.support.services import ServiceProcess
 from tests.support.stack import ACCESS_KEY, SECRET, SERVICES, Stack
 
@@ -25,13 +28,19 @@ SESSION_S = 6.0
 
 
 class Campaign:
-    def __init__(self, folder: Path, broker: KafkaServer, *, faults: int, clips: int, seed: int) -> None:
-        self.folder, self.broker, self.faults = folder, broker, faults
+    """``s3``: a server of the campaign's own, in which the aggregator keeps its files; else they lie in a folder."""
+
+    def __init__(
+        self, folder: Path, broker: KafkaServer, *, faults: int, clips: int, seed: int, s3: S3Server | None = None
+    ) -> None:
+        self.folder, self.broker, self.faults, self.s3 = folder, broker, faults, s3
+        self._bucket = s3.new_bucket() if s3 else ""
         self._random = random.Random(seed)
         self._made = folder / "clips"
         originals = rendered(self._made, seed)
         self.clips = list(islice(copies(originals, self._made), max(clips, len(originals))))
         self._originals = self.clips[: len(originals)]
+        self._uploaded: list[Small] = []
         self._members: dict[tuple[str, int], ServiceProcess] = {}
 
     def run(self) -> Verdict:
@@ -47,6 +56,7 @@ class Campaign:
             finally:
                 for member in self._members.values():
                     member.kill()
+            self._fetch_files()
             verdict = judge(stack, self.clips, self._made / "cameras.yaml")
             for reason, count in reasons(stack).items():
                 self._say(f"{count} dead letters, {reason}")
@@ -72,7 +82,8 @@ class Campaign:
             self._upload(rest[number * len(rest) // self.faults : (number + 1) * len(rest) // self.faults])
             self._supervise()
             time.sleep(self._random.uniform(0.0, 2.0))
-            fault, service = self._random.choice(FAULTS), self._random.choice(SERVICES)
+            faults = FAULTS + S3_FAULTS if self.s3 else FAULTS
+            fault, service = self._random.choice(faults), self._random.choice(SERVICES)
             self._say(f"{number + 1}/{self.faults} {fault.__name__} {service}")
             fault(self, service)
 
@@ -96,15 +107,37 @@ class Campaign:
     def _upload(self, clips: list[Small]) -> None:
         for clip in clips:
             self._camera.upload(clip.file, clip.name)
+            self._uploaded.append(clip)
+
+    def _fetch_files(self) -> None:
+        """From the bucket to where the judge looks."""
+        if self.s3 is None:
+            return
+        files = S3Files(in_bucket(self.s3, self._bucket))
+        for path in (*files.paths("heatmap"), *files.paths("sightings")):
+            target = self.stack.data / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(files.read(path) or b"")
 
     # Who runs
 
     def _start(self, service: str, instance: int) -> None:
         folder = self.folder / f"instance-{instance}"
         folder.mkdir(exist_ok=True)
-        settings = self.stack.settings() | {"PLATEFLOW_KAFKA_INSTANCE_ID": str(instance)}
+        settings = self.stack.settings() | self._where() | {"PLATEFLOW_KAFKA_INSTANCE_ID": str(instance)}
         member = self._members.setdefault((service, instance), ServiceProcess(service, settings, folder))
         member.start()
+
+    def _where(self) -> dict[str, str]:
+        if self.s3 is None:
+            return {}
+        data = in_bucket(self.s3, self._bucket)
+        return {
+            "PLATEFLOW_DATA": data.url,
+            "PLATEFLOW_DATA_ENDPOINT": self.s3.endpoint_url,
+            "PLATEFLOW_DATA_ACCESS_KEY": self.s3.access_key,
+            "PLATEFLOW_DATA_SECRET_KEY": self.s3.secret_key,
+        }
 
     def _supervise(self) -> None:
         """Starts again who has left, as an orchestrator does."""
@@ -167,7 +200,19 @@ class Campaign:
         self.stack.vault.faults.slow_s = 0.0
 
     def announce_again(self, _service: str) -> None:
-        self._upload(self._random.sample(self.clips[: len(self._originals)], 2))
+        self._upload(self._random.sample(self._uploaded, 2))
+
+    def restart_s3(self, _service: str) -> None:
+        if self.s3 is not None:
+            self.s3.stop()  # SIGKILL would test that server, which may tear an object from its ETag
+            time.sleep(self._random.uniform(0, 3))
+            self.s3.start()
+
+    def freeze_s3(self, _service: str) -> None:
+        if self.s3 is not None:
+            self.s3.process.pause()
+            time.sleep(self._random.uniform(1, 8))
+            self.s3.process.resume()
 
     def _dismiss(self, service: str, instance: int) -> None:
         """By SIGTERM or SIGKILL, and for good."""
@@ -178,7 +223,8 @@ class Campaign:
             member.stop(60)
 
 
-FAULTS: tuple[Callable[[Campaign, str], None], ...] = (
+Fault = Callable[[Campaign, str], None]
+FAULTS: tuple[Fault, ...] = (
     Campaign.kill,
     Campaign.kill,
     Campaign.kill,
@@ -192,3 +238,4 @@ FAULTS: tuple[Callable[[Campaign, str], None], ...] = (
     Campaign.vault_is_slow,
     Campaign.announce_again,
 )
+S3_FAULTS: tuple[Fault, ...] = (Campaign.restart_s3, Campaign.freeze_s3)

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import msgspec
 
+from services.aggregator.core.aggregate import replay
+from services.aggregator.core.config import Config
 from services.contracts.messages import Run, Track
 from tests.aggregator.build import NOON_MS, track
-from tests.faults.judge import Verdict, against_originals, difference
+from tests.faults.judge import Verdict, against_originals, difference, second_runs
 from tests.faults.small import APART_MS, Small
 
 ORIGINAL, COPY = "site/gate/first.mp4", "site/gate/second.mp4"
@@ -41,6 +43,13 @@ def test_of_a_recording_with_two_runs_the_first_counts() -> None:
     log = [seen("first"), seen("first", 1), seen("second"), again[0], seen("second", 1), again[1]]
     assert {one.run for one in log} == {Run("plateflow.clips", 0, 0), Run("plateflow.clips", 0, 7)}
     assert against_originals(log, CLIPS) == (0, 0)
+
+
+def test_a_recording_that_counts_by_two_runs_is_seen() -> None:
+    once = replay([seen("first"), seen("first", 1), seen("second")], Config())
+    assert second_runs([*once.plates, *once.passages]) == 0
+    again = replay([seen("second", run=7)], Config())
+    assert second_runs([*once.plates, *again.passages]) == 1
 
 
 def test_a_verdict_is_clean_only_without_any_fault_of_ours() -> None:

@@ -36,7 +36,7 @@ class Stack:
         self._processes: dict[str, ServiceProcess] = {}
         folder.mkdir(parents=True, exist_ok=True)
         broker.create_topics({self.vault_topic: 2} | dict.fromkeys(self.topics.all(), 2))
-        publish = KafkaPublisher({"bootstrap.servers": broker.bootstrap}, self.vault_topic)
+        publish = KafkaPublisher({"bootstrap.servers": broker.bootstrap, "log_level": 2}, self.vault_topic)
         self.vault = VaultStandIn(folder / "vault", publish, access_key=ACCESS_KEY, secret=SECRET)
 
     def __enter__(self) -> Self:
