@@ -39,7 +39,7 @@ OVERVIEW = Dashboard(
                 ),
                 number(
                     "Dead letters in an hour",
-                    "plateflow tail deadletter --from-beginning shows them.",
+                    "plateflow deadletters list shows them.",
                     'sum(increase(plateflow_records_total{outcome="rejected"}[1h]))',
                     bad_above=0,
                 ),
@@ -191,7 +191,7 @@ INFERENCE = Dashboard(
                 ),
                 series(
                     "Decoders replaced per second",
-                    "By reason. More than a few: a camera sends what cannot be decoded.",
+                    "By reason; no data: none. More than a few: a camera sends what cannot be decoded.",
                     each("plateflow_inference_decoder_restarts_total", "reason"),
                     unit="ops",
                 ),

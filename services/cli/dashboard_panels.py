@@ -25,14 +25,13 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One picture; ``width`` of the 24 units that a row has. A stat above ``bad_above`` is coloured."""
+    """One picture. A stat above ``bad_above`` is coloured."""
 
     title: str
     meaning: str
     queries: tuple[Query, ...]
     unit: str = "short"
     kind: Literal["timeseries", "stat"] = "timeseries"
-    width: int = 8
     bad_above: float | None = None
 
 
@@ -51,7 +50,7 @@ def series(title: str, meaning: str, *queries: Query, unit: str = "short") -> Pa
 
 
 def number(title: str, meaning: str, expr: str, unit: str = "short", bad_above: float | None = None) -> Panel:
-    return Panel(title, meaning, (Query(expr),), unit, "stat", 4, bad_above)
+    return Panel(title, meaning, (Query(expr),), unit, "stat", bad_above)
 
 
 # ---- PromQL ----------------------------------------------------------------------------------------------------
@@ -102,7 +101,7 @@ def keeping_up(service: str = "") -> tuple[Panel, ...]:
     return (
         series(
             "Seconds behind",
-            "Between a record's arrival and the commit of its results. Rising: add replicas.",
+            "Age of the oldest record in hand, 0 where nothing is left to do. Rising: add replicas.",
             Query(f"max by (service) (plateflow_lag_seconds{where})", "{{service}}"),
             unit="s",
         ),
@@ -131,13 +130,13 @@ def outcomes(service: str = "") -> tuple[Panel, ...]:
         ),
         series(
             "Dead letters per second",
-            "By reason. plateflow tail deadletter --from-beginning shows each, and what to do.",
+            "By reason; no data: none. plateflow deadletters list shows each, and what to do.",
             Query(rate("plateflow_dead_letters_total", "service", "reason", **only), "{{service}}: {{reason}}"),
             unit="ops",
         ),
         series(
             "Tries that failed per second",
-            "They will be repeated: a dependency is down or slow.",
+            "They will be repeated: a dependency is down or slow. No data: none.",
             Query(rate("plateflow_retries_total", "service", "reason", **only), "{{service}}: {{reason}}"),
             unit="ops",
         ),

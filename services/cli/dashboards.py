@@ -15,7 +15,9 @@ from services.cli.dashboard_list import DASHBOARDS
 from services.cli.dashboard_panels import Dashboard, Panel
 
 TARGET = Path(__file__).parents[2] / "deploy" / "grafana" / "dashboards"
-ROW_WIDTH = 24
+ROW_WIDTH, STAT_WIDTH = 24, 4
+WIDTHS = {1: 24, 2: 12, 4: 12}
+"""Of a panel, where a heading has so many; else three stand side by side."""
 HEADING, STAT, SERIES = 1, 4, 8
 """Heights in Grafana's units."""
 SCHEMA = 39
@@ -77,10 +79,11 @@ def _panels(dashboard: Dashboard) -> Iterator[dict[str, Any]]:
         left = 0
         for panel in panels:
             height = STAT if panel.kind == "stat" else SERIES
-            if left + panel.width > ROW_WIDTH:
+            width = STAT_WIDTH if panel.kind == "stat" else WIDTHS.get(len(panels), ROW_WIDTH // 3)
+            if left + width > ROW_WIDTH:
                 left, top = 0, top + height
-            yield _panel(panel) | {"gridPos": _at(left, top, panel.width, height)}
-            left += panel.width
+            yield _panel(panel) | {"gridPos": _at(left, top, width, height)}
+            left += width
         top += STAT if panels[-1].kind == "stat" else SERIES
 
 

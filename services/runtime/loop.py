@@ -179,7 +179,8 @@ class Loop:
             self._rewind()
         room = self._room() if take else 0
         self._pause_or_resume(room <= 0)
-        for record in self._source.poll(self._patience(), max(1, room)):
+        records = self._source.poll(self._patience(), max(1, room))
+        for record in records:
             lane = self._lanes.get(record.partition)
             if lane is not None:
                 lane.entries.append(Entry(record))
@@ -187,7 +188,7 @@ class Loop:
         self._publish_finished()
         if self._stateful is not None and not self._aborted:
             self._stateful.tick(self._clock())
-        metrics.IN_FLIGHT.labels(self._options.service).set(self._unfinished())
+        self._note_in_hand(idle=not records)
 
     def _room(self) -> int:
         taken = sum(len(lane.entries) for lane in self._lanes.values())
@@ -331,13 +332,25 @@ class Loop:
                 messages += len(head.outgoing)
         return finished
 
+    def _note_in_hand(self, idle: bool) -> None:
+        metrics.IN_FLIGHT.labels(self._options.service).set(self._unfinished())
+        heads = [lane.entries[0].record.timestamp_ms for lane in self._lanes.values() if lane.entries]
+        if heads:
+            self._note_age(min(heads))
+        elif idle:
+            metrics.LAG_SECONDS.labels(self._options.service).set(0)
+
+    def _note_age(self, timestamp_ms: int) -> None:
+        """How far behind we are, told by the arrival of a record; one without a timestamp tells nothing."""
+        if timestamp_ms > 0:
+            metrics.LAG_SECONDS.labels(self._options.service).set(max(0.0, time.time() - timestamp_ms / 1000))
+
     def _note_published(self, finished: Sequence[Entry], offsets: dict[Partition, int]) -> None:
         service = self._options.service
         for entry in finished:
             metrics.RECORDS.labels(service, "rejected" if entry.rejected else "handled").inc()
             self._rejected_in_a_row = self._rejected_in_a_row + 1 if entry.rejected else 0
-        newest = max(entry.record.timestamp_ms for entry in finished)
-        metrics.LAG_SECONDS.labels(service).set(max(0.0, time.time() - newest / 1000) if newest > 0 else 0.0)
+        self._note_age(max(entry.record.timestamp_ms for entry in finished))
         for partition, offset in offsets.items():
             behind = self._source.lag(partition, offset)
             if behind is not None:

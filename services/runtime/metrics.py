@@ -74,7 +74,9 @@ LAG_RECORDS = _gauge(
     "partition",
 )
 LAG_SECONDS = _gauge(
-    "lag_seconds", "Age of the newest record of the last transaction when it was committed.", "service"
+    "lag_seconds",
+    "Age of the oldest record in hand, else of the newest one committed; 0 where nothing is left to do.",
+    "service",
 )
 RETRIES = _counter("retries", "Tries that failed and will be repeated, by reason.", "service", "reason")
 DEAD_LETTERS = _counter("dead_letters", "Records given up on, by reason.", "service", "reason")

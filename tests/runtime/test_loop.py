@@ -297,3 +297,20 @@ def test_the_lag_of_partitions_that_went_elsewhere_is_no_longer_shown() -> None:
 
     assert shown == [None, 2, 1]
     assert REGISTRY.get_sample_value("plateflow_lag_records", labels) is None
+
+
+def test_what_waits_makes_us_late_and_nothing_left_to_do_makes_us_timely() -> None:
+    bench = Bench([])
+    bench.broker.logs[IN].append(Record(IN, 0, b"a", timestamp_ms=1_000))
+    late: list[float] = []
+
+    def wait_once(record: Record) -> Sequence[Outgoing]:
+        late.append(REGISTRY.get_sample_value("plateflow_lag_seconds", {"service": "test"}) or 0.0)
+        if len(late) < 2:
+            raise Retry("down", "wait")
+        return ()
+
+    bench.run(Function(wait_once))
+
+    assert late[1] > 1e9  # the record is of 1970
+    assert REGISTRY.get_sample_value("plateflow_lag_seconds", {"service": "test"}) == 0
