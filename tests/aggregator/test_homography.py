@@ -63,6 +63,28 @@ def test_a_wrong_pair_is_left_out_and_reported() -> None:
     assert at(found.matrix, 30, 40) == pytest.approx((3, 4), abs=1e-3)
 
 
+def test_of_sets_of_pairs_that_agree_the_one_that_comes_nearest_is_used() -> None:
+    # Six of seven agree within the tolerance with or without the last one; but only without it do they fit.
+    pairs: list[Pair] = [*SQUARE, ((50, 50), (5, 5)), ((20, 70), (2, 7)), ((90, 90), (9.9, 8.3))]
+
+    found = fit(pairs, ransac=1.0)
+
+    assert found.inliers == (True,) * 6 + (False,)
+    assert found.rms == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize("count", [9, 40])
+def test_few_pairs_and_many_lead_to_the_same_place(count: int) -> None:
+    pixels = [(37 * i % 1000, 91 * i % 700) for i in range(1, count + 1)]
+    pairs: list[Pair] = [((x, y), (x / (2 + y / 500), y / (2 + y / 500))) for x, y in pixels]
+    pairs[3] = (pairs[3][0], (0, 0))
+
+    found = fit(pairs, ransac=1.0)
+
+    assert [i for i, used in enumerate(found.inliers) if not used] == [3]
+    assert at(found.matrix, 500, 500) == pytest.approx((500 / 3, 500 / 3), abs=0.01)
+
+
 def test_the_same_pairs_always_give_the_same_matrix() -> None:
     assert len({fit(COURT, ransac=36.0) for _ in range(5)}) == 1
     assert isinstance(fit(COURT, ransac=36.0), Fit)

@@ -91,7 +91,7 @@ def test_one_wrong_pair_among_seven_is_the_one_that_is_named(wrong: int, off: tu
     pixel, (x, y) = pairs[wrong]
     pairs[wrong] = (pixel, (x + off[0], y + off[1]))
 
-    found = calibrate(pairs, PLAN, 0.2)
+    found = calibrate(pairs, PLAN, 0.5)
 
     assert found.bad == (wrong,)
     assert found.mean < 0.01 < found.everything.mean

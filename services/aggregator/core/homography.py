@@ -1,9 +1,10 @@
 """From pixels to the plan (rule 7): fit a homography to point pairs, report its error, project points.
 
-The fit is RANSAC (Fischler & Bolles 1981) as OpenCV has it, which draws from a fixed seed: the same pairs
-give the same matrix. Points are projected element by element in float64, never by a matrix product, whose
-last bits depend on how many points it is given; then rounded to three digits, before anything is decided from
-them.
+The fit is RANSAC (Fischler & Bolles 1981), scored by how near the pairs come and not only by how many do (MSAC, Torr &
+Zisserman 2000): of few pairs, several sets of one size may agree, and the wrong one would name a good pair as bad. Of
+up to `ALL_TRIED` pairs every four are tried; of more, OpenCV draws them, from a fixed seed. So the same pairs give the
+same matrix. Points are projected element by element in float64, never by a matrix product, whose last bits depend on
+how many points it is given; then rounded to three digits, before anything is decided from them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,8 +25,11 @@ from services.contracts.messages import Point
 
 Pair = tuple[Point, Point]
 Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
 MIN_PAIRS = 4
+ALL_TRIED = 12
+"""Pairs; they have 495 fours."""
 FLAT = 1e-3
 """Points whose spread across is less than this part of their spread along lie on one line."""
 
@@ -68,14 +74,50 @@ def fit(pairs: Sequence[Pair], ransac: float = 0.0) -> Fit:
     plan = np.array([pair[1] for pair in pairs], dtype=np.float64)  # (n, 2)
     _check_spread(image, "in the image")
     _check_spread(plan, "on the plan")
-    found, mask = cv2.findHomography(image, plan, cv2.RANSAC if ransac > 0 else 0, ransac)
-    inliers = mask.ravel().astype(bool) if mask is not None and ransac > 0 else np.ones(len(pairs), bool)
-    if found is None or not np.all(np.isfinite(found)) or inliers.sum() < MIN_PAIRS:
+    choose = ransac > 0 and len(pairs) > MIN_PAIRS
+    found, inliers = _consensus(image, plan, ransac) if choose else (_least_squares(image, plan), _all(image))
+    if found is None or inliers.sum() < MIN_PAIRS:
         raise BadPairs("no homography fits at least four of the pairs: check them, or raise ransac")
-    matrix = _in_front(np.asarray(found, np.float64), image[inliers])
+    matrix = _in_front(found, image[inliers])
     x, y, w = project(matrix, image[:, 0], image[:, 1])
     errors = np.where(w > 0, np.hypot(x - plan[:, 0], y - plan[:, 1]), np.inf)
     return Fit(matrix, tuple(inliers.tolist()), tuple(errors.tolist()))
+
+
+def _consensus(image: Floats, plan: Floats, ransac: float) -> tuple[Floats | None, Mask]:
+    """The homography of the pairs that agree, and which do."""
+    if len(image) > ALL_TRIED:
+        found, mask = cv2.findHomography(image, plan, cv2.RANSAC, ransac)
+        return _matrix(found), mask.ravel().astype(bool) if mask is not None else _all(image)
+    best_cost, best = np.inf, np.zeros(len(image), bool)
+    for four in combinations(range(len(image)), MIN_PAIRS):
+        missed = _missed(_least_squares(image[list(four)], plan[list(four)]), image, plan)
+        cost = float(np.square(np.minimum(missed, ransac)).sum())
+        if cost < best_cost:
+            best_cost, best = cost, missed <= ransac
+    return (_least_squares(image[best], plan[best]) if best.sum() >= MIN_PAIRS else None), best
+
+
+def _least_squares(image: Floats, plan: Floats) -> Floats | None:
+    return _matrix(cv2.findHomography(image, plan, 0)[0])
+
+
+def _matrix(found: Any) -> Floats | None:
+    return np.asarray(found, np.float64) if found is not None and np.all(np.isfinite(found)) else None
+
+
+def _missed(found: Floats | None, image: Floats, plan: Floats) -> Floats:
+    """Distance of each projected point from its mate; inf beyond the horizon, where fewer points lie."""
+    if found is None:
+        return np.full(len(image), np.inf)
+    x, y, w = found @ np.column_stack([image, np.ones(len(image))]).T
+    front = w * np.sign(np.median(w)) > 0
+    safe = np.where(front, w, 1.0)
+    return np.where(front, np.hypot(x / safe - plan[:, 0], y / safe - plan[:, 1]), np.inf)
+
+
+def _all(points: Floats) -> Mask:
+    return np.ones(len(points), bool)
 
 
 def _check_spread(points: Floats, where: str) -> None:
