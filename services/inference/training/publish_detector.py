@@ -179,6 +179,7 @@ def as_markdown(card: dict[str, Any]) -> str:
         f"| input | photos | recall | precision |\n| --- | --- | --- | --- |\n{figures}",
         "In the dashcam only near plates are labelled, and in the Russian photos plates in the background often\n"
         "are not, so precision looks lower than it is.",
+        *card.get("notes", ()),  # what a person saw and added to detector.json by hand
         "## Limits",
         "Trained on few photos. Plates under about 16 pixels of width in the network's input are often missed, as are\n"
         "plates of motorcycles and lorries, which the data hardly show. Writing that looks like a plate may be\n"
