@@ -7,6 +7,7 @@ from services.aggregator.core.config import Camera, Config
 from services.aggregator.files_s3 import files_at
 from services.aggregator.handler import AggregatorHandler
 from services.aggregator.settings import AggregatorSettings
+from services.runtime.disk import watch_disk
 from services.runtime.kafka import KafkaLog
 from services.runtime.loop import LoopOptions
 from services.runtime.service import Service, run_service
@@ -19,6 +20,7 @@ TAKEN = 500
 def build(settings: AggregatorSettings, kafka: KafkaLog) -> Service:
     topics = settings.kafka.topics
     files = files_at(settings.data)
+    watch_disk("data", settings.data.url)
     handler = AggregatorHandler(
         files,
         cameras_of(settings),

@@ -19,6 +19,12 @@ from services.cli.dashboard_panels import (
     transactions,
 )
 
+DISKS = series(
+    "Free share of the disks",
+    "Of local disks that hold clips, best shots and heatmaps. Buckets are not shown.",
+    Query("min by (store) (plateflow_disk_free_ratio)", "{{store}}"),
+    unit="percentunit",
+)
 OVERVIEW = Dashboard(
     "plateflow-overview",
     "plateflow: overview",
@@ -85,7 +91,7 @@ OVERVIEW = Dashboard(
                 ),
             ),
         ),
-        ("Processes", process()),
+        ("Processes", (*process(), DISKS)),
     ),
 )
 

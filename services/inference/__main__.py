@@ -7,6 +7,7 @@ from services.inference.handler import InferenceHandler
 from services.inference.settings import InferenceSettings
 from services.runtime import metrics
 from services.runtime.clips import open_store, sweeper
+from services.runtime.disk import watch_disk
 from services.runtime.kafka import KafkaLog
 from services.runtime.loop import LoopOptions
 from services.runtime.service import Chore, Service, run_service
@@ -19,6 +20,7 @@ SWEEP_EVERY_S = 600.0
 def build(settings: InferenceSettings, _kafka: KafkaLog) -> Service:
     topics = settings.kafka.topics
     clips, objects = open_store(settings.clips), open_store(settings.objects)
+    watch_disk("objects", settings.objects.url)
     vault = VaultClient(settings.vault, settings.max_clip_bytes) if settings.vault.configured else None
     inference = build_inference(settings.pipeline)
     metrics.MODELS.labels(inference.models.detector, inference.models.recogniser).set(1)

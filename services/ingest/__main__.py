@@ -7,6 +7,7 @@ from pathlib import Path
 from services.ingest.handler import IngestHandler
 from services.ingest.settings import IngestSettings
 from services.runtime.clips import INCOMING, open_store, sweeper
+from services.runtime.disk import watch_disk
 from services.runtime.kafka import KafkaLog
 from services.runtime.loop import LoopOptions
 from services.runtime.service import Chore, Service, run_service
@@ -20,6 +21,7 @@ SWEEP_EVERY_S = 600.0
 def build(settings: IngestSettings, _kafka: KafkaLog) -> Service:
     topics = settings.kafka.topics
     store = open_store(settings.clips)
+    watch_disk("clips", settings.clips.url)
     vault = VaultClient(settings.vault, settings.max_clip_bytes)
     handler = IngestHandler(
         vault,

@@ -89,6 +89,7 @@ REPLAYED_RECORDS = _counter(
     "service",
 )
 STORE_REMOVED = _counter("store_removed_files", "Files removed by a sweep, by store: clips, objects.", "store")
+DISK_FREE = _gauge("disk_free_ratio", "Free share of the local disk that holds a store: clips, objects, data.", "store")
 
 # ---- ingest ------------------------------------------------------------------------------------------------
 RECORDINGS = _counter(

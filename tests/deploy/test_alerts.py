@@ -76,6 +76,10 @@ def retried(reason: str, values: str) -> dict[str, str]:
     return {f'plateflow_retries_total{{{SERVICE}, reason="{reason}"}}': values}
 
 
+def free(values: str) -> dict[str, str]:
+    return {f'plateflow_disk_free_ratio{{{PLACE}, store="clips"}}': values}
+
+
 def readings(decided: str, partial: str) -> dict[str, str]:
     return {
         f'plateflow_inference_readings_total{{{PLACE}, outcome="decided"}}': decided,
@@ -121,6 +125,8 @@ CASES = [
     Case("PlateflowRecordsExpired", False, "none deleted", expired("0x60")),
     Case("PlateflowDiskFull", True, "a full store", retried("store-full", "0+2x60")),
     Case("PlateflowDiskFull", False, "another dependency that is down", retried("vault-unavailable", "0+2x60")),
+    Case("PlateflowDiskFilling", True, "a disk that is nearly full", free("0.2x20 0.05x39")),
+    Case("PlateflowDiskFilling", False, "a disk that was nearly full for a moment", free("0.2x50 0.05x4 0.3x4")),
     Case("PlateflowQualityDrift", True, "half of the readings partial since six hours",
          readings(f"0+10x{WEEK} {10 * WEEK}+5x24", f"0x{WEEK} 0+5x24"), WEEK + 23, 15),
     Case("PlateflowQualityDrift", False, "the share of the week",
