@@ -181,9 +181,8 @@ def as_markdown(card: dict[str, Any]) -> str:
         "are not, so precision looks lower than it is.",
         *card.get("notes", ()),  # what a person saw and added to detector.json by hand
         "## Limits",
-        "Trained on few photos. Plates under about 16 pixels of width in the network's input are often missed, as are\n"
-        "plates of motorcycles and lorries, which the data hardly show. Writing that looks like a plate may be\n"
-        "found as one.",
+        "Trained on few photos. Plates narrower than about 12 pixels in the network's input were not measured;\n"
+        "motorcycles and lorries are hardly in the data. Writing that looks like a plate may be found as one.",
     )
     return "\n\n".join(sections) + "\n"
 
