@@ -13,6 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import typer
 
 from services.aggregator import picture
@@ -74,7 +75,7 @@ def heatmap(
     ] = None,
     csv: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.csv", help="Of a text file: the grid of counts, the top row of the picture first."),
+        typer.Option(metavar="FILE.csv", help="Write the bare grid of the weight, the top row of the picture first."),
     ] = None,
     compatible: Annotated[
         bool, typer.Option("--compatible", help="Of a text file: count and draw 15 points a plate, as program A does.")
@@ -94,8 +95,8 @@ def heatmap(
         _check_quads(camera, plane, from_ or to, weight)
         _draw_quads(source, heatmap_quads.Wanted(out, _pixels(cell), compatible, csv, share, background))
         return
-    if csv is not None or compatible:
-        raise typer.BadParameter("only of a text file of quads", param_hint="--csv, --compatible")
+    if compatible:
+        raise typer.BadParameter("only of a text file of quads", param_hint="--compatible")
     _check(source, out, cell, plane)
     times = range(
         0 if from_ is None else parse_time(from_, "--from"), MAX_TIME_MS + 1 if to is None else parse_time(to, "--to")
@@ -108,6 +109,8 @@ def heatmap(
             raise NothingToDraw(f"the {plane} plane of {drawn.camera} has no {weight} in that time")
         marked = None if share is None else picture.area_of(drawn, MEASURES[weight], share)
         picture.draw_heatmap(drawn, out, measure=MEASURES[weight], background=_picture(background), area=marked)
+        if csv is not None:
+            heatmap_quads.write_grid(np.nan_to_num(picture.matrix(drawn, MEASURES[weight])), csv)
     except (NothingToDraw, BadFile) as error:
         raise _nothing(error) from error
     typer.echo(_said(drawn, out))

@@ -64,7 +64,8 @@ def _compatible(source: Path, file: QuadFile, wanted: Wanted) -> str:
     pictures = [wanted.out / f"{name}_15points.png", wanted.out / f"{name}({columns}, {rows}).png"]
     quad_pictures.draw_points(quads.points(file.quads, file.height), file.width, file.height, pictures[0])
     quad_pictures.draw_bins(counts, file.width, file.height, source.name, pictures[1])
-    _write_grid(counts[::-1], wanted.csv)
+    if wanted.csv is not None:
+        write_grid(counts[::-1], wanted.csv)
     row, column = np.unravel_index(int(counts.argmax()), counts.shape)
     return (
         f"{len(file.quads)} plates, {counts.sum()} points in {columns}×{rows} bins, at most {counts.max()} in one "
@@ -84,7 +85,8 @@ def _exact(source: Path, file: QuadFile, wanted: Wanted) -> str:
         _check_folder(out)
         out = out / f"{file_name(name) or source.stem}_k{wanted.k}.png"
     quad_pictures.draw_areas(found, wanted.k, name, out, area=area, background=_background(wanted.background))
-    _write_grid(np.round(found.counts, 6), wanted.csv)
+    if wanted.csv is not None:
+        write_grid(np.round(found.counts, 6), wanted.csv)
     left_out = f", {_left_out(found)}" if found.thin or found.outside else ""
     return f"{found.plates} plate{'' if found.plates == 1 else 's'} drawn{left_out}: {out}{_area(area, out)}"
 
@@ -122,9 +124,11 @@ def _check_folder(out: Path) -> None:
         raise typer.BadParameter(f"{out} is no folder: the pictures are named after the video", param_hint="--out")
 
 
-def _write_grid(counts: npt.NDArray[np.int64] | npt.NDArray[np.float64], out: Path | None) -> None:
-    if out is None:
-        return
+def write_grid(counts: npt.NDArray[np.int64] | npt.NDArray[np.float64], out: Path) -> None:
+    """The bare numbers, (rows, columns), a row of cells a line; whole numbers without a point."""
+    whole = counts.astype(np.int64)
+    if np.array_equal(whole, counts):
+        counts = whole
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows(counts.tolist())

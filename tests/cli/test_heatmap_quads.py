@@ -194,6 +194,18 @@ def test_the_area_of_sightings_is_exported_as_well(tmp_path: Path, plateflow: Pl
     assert said["pixels"]["x"] == expected.left and said["frame"] == {"width": 1280, "height": 720}
 
 
+def test_the_grid_of_sightings_is_exported_as_well(tmp_path: Path, plateflow: Plateflow) -> None:
+    data, table = write(tmp_path / "data"), tmp_path / "grid.csv"
+
+    assert plateflow("heatmap", data, "--out", tmp_path / "heat.png", "--cell", "80", "--csv", table) == 0
+    counts = grid(table)
+    assert counts.shape == (9, 16) and counts.sum() == 400
+    assert counts[0, 0] == 7  # the n-th vehicle is first seen at 30, 10 + 10 n
+    assert "." not in table.read_text()
+    assert plateflow("heatmap", data, "--out", tmp_path / "s.png", "--csv", table, "--weight", "seconds") == 0
+    assert grid(table).sum() == pytest.approx(40 * 9 * 0.25)
+
+
 # ---- mistakes ----------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("options", [(), ("--compatible",)])
 def test_without_plates_there_is_a_sentence_and_no_picture(
@@ -241,9 +253,15 @@ def test_a_mistake_in_the_command_is_told(
 
 
 def test_what_is_of_text_files_is_refused_for_a_folder(tmp_path: Path, plateflow: Plateflow) -> None:
-    for option in (("--compatible",), ("--csv", "a.csv")):
-        assert plateflow("heatmap", tmp_path, "--out", tmp_path / "a.png", *option) == 2
-        assert "only of a text file" in plateflow.complaint
+    assert plateflow("heatmap", tmp_path, "--out", tmp_path / "a.png", "--compatible") == 2
+    assert "only of a text file" in plateflow.complaint
+
+
+def test_a_switch_takes_no_word_that_would_turn_it_on(tmp_path: Path, plateflow: Plateflow) -> None:
+    source = quads(tmp_path, LONG_FIRST)
+
+    assert plateflow("heatmap", source, "--out", tmp_path / "made", "--compatible=False") == 2
+    assert not (tmp_path / "made").exists()
 
 
 def test_broken_lines_are_named_by_their_number(tmp_path: Path, plateflow: Plateflow) -> None:

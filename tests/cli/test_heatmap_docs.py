@@ -1,0 +1,58 @@
+"""Every command of docs/heatmaps.md runs as written."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from services.aggregator.core.config import Camera, Config
+from services.aggregator.local import LocalAggregator
+from services.contracts.messages import Box
+from tests.aggregator.build import track
+from tests.aggregator.test_aggregate import GROUND
+from tests.cli.command import Plateflow
+from tests.support.cache import REPOSITORY
+
+TEXT = (REPOSITORY / "docs" / "heatmaps.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line for block in re.findall(r"^```sh\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL) for line in block.splitlines()
+]
+START_MS = 1_781_593_200_000
+"""2026-06-16T07:00:00Z."""
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the page takes for granted: data of a camera, a text file of quads, point pairs, a frame and a plan."""
+    monkeypatch.chdir(tmp_path)
+    aggregator = LocalAggregator(tmp_path / "plateflow-data", Config(default=Camera(ground=GROUND)))
+    boxes: list[Box] = [(20.0 * i, 100.0, 60.0, 20.0) for i in range(9)]
+    aggregator.add(track([START_MS + 250 * i for i in range(9)], boxes=boxes))
+    aggregator.close()
+    (tmp_path / "plates.txt").write_text("640 480 gate 25\n100 200 200 100 50 50 80 80\n")
+    (tmp_path / "pairs.csv").write_text("0,0,0,0\n640,0,320,0\n640,480,320,240\n0,480,0,240\n320,240,160,120\n")
+    cv2.imwrite(str(tmp_path / "frame.png"), np.full((480, 640, 3), 120, np.uint8))
+    cv2.imwrite(str(tmp_path / "plan.png"), np.full((240, 320, 3), 250, np.uint8))
+    return tmp_path
+
+
+def test_the_page_has_commands_of_both_kinds() -> None:
+    assert {command.split()[1] for command in COMMANDS} == {"heatmap", "calibrate"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_runs_as_written_and_leaves_what_it_names(
+    command: str, workplace: Path, plateflow: Plateflow
+) -> None:
+    words = shlex.split(command)
+
+    assert plateflow(*words[1:]) == 0, plateflow.err
+    for option in ("--out", "--csv"):
+        if option in words:
+            assert (workplace / words[words.index(option) + 1]).exists()
+    assert ("--area" in words) == bool(list(workplace.glob("*.area.json")))
