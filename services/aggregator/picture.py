@@ -30,6 +30,7 @@ from services.aggregator.partition import POINTER, Pointer
 
 Plane = Literal["image", "ground"]
 Measure = Literal["count", "passages", "dwell_ms"]
+Floats = npt.NDArray[np.float64]
 
 LABELS: dict[str, str] = {
     "count": "sightings per cell",
@@ -143,13 +144,18 @@ def matrix(heatmap: Heatmap, measure: Measure = "count") -> npt.NDArray[np.float
     return values
 
 
-def area_of(heatmap: Heatmap, measure: Measure = "count", share: float = SHARE) -> Area:
-    """The smallest rectangle of cells that holds ``share`` of the measure. ValueError where nothing is counted."""
+def grid_of(heatmap: Heatmap, measure: Measure = "count") -> tuple[Floats, Floats, Floats]:
+    """The measure per cell (rows, columns), and the edges of columns and rows, which end with the frame or plan."""
     values = np.nan_to_num(matrix(heatmap, measure))
     rows, columns = values.shape
     x = np.minimum(np.arange(columns + 1) * heatmap.k, heatmap.width)
     y = np.minimum(np.arange(rows + 1) * heatmap.k, heatmap.height)
-    return most_significant(values, x, y, share)
+    return values, x, y
+
+
+def area_of(heatmap: Heatmap, measure: Measure = "count", share: float = SHARE) -> Area:
+    """The smallest rectangle of cells that holds ``share`` of the measure. ValueError where nothing is counted."""
+    return most_significant(*grid_of(heatmap, measure), share)
 
 
 def draw_heatmap(

@@ -10,10 +10,10 @@ is written but with 0.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 import typer
 
 from services.aggregator import picture
@@ -23,6 +23,7 @@ from services.aggregator.tables import BadFile
 from services.cli import area_file, heatmap_quads
 from services.cli.background import NoPicture, Picture, read_background
 from services.cli.redraw import heatmap_of_sightings, no_ground
+from services.cli.sheet import Panel, draw_sheet, parse_cells
 from services.cli.times import parse_time
 from services.contracts.kerberos import MAX_TIME_MS
 
@@ -77,6 +78,9 @@ def heatmap(
         Path | None,
         typer.Option(metavar="FILE.csv", help="Write the bare grid of the weight, the top row of the picture first."),
     ] = None,
+    sheet: Annotated[
+        str | None, typer.Option(metavar="K,K,…", help="Compare several cell sizes in one picture, as 20,30,40,60.")
+    ] = None,
     compatible: Annotated[
         bool, typer.Option("--compatible", help="Of a text file: count and draw 15 points a plate, as program A does.")
     ] = False,
@@ -89,33 +93,88 @@ def heatmap(
     - `plateflow heatmap plateflow-data --camera site/gate --plane ground --from 2026-06-16T07:30:00Z --out ground.png`
     - `plateflow heatmap plates.txt --k 20 --area 0.8 --out pictures --csv counts.csv`
     """
-    if share is not None and not 0 < share <= 1:
-        raise typer.BadParameter("must be above 0 and at most 1, as 0.8", param_hint="--area")
+    cells = _cells(sheet, share, cell, csv)
     if source.is_file():
         _check_quads(camera, plane, from_ or to, weight)
-        _draw_quads(source, heatmap_quads.Wanted(out, _pixels(cell), compatible, csv, share, background))
+        wanted = heatmap_quads.Wanted(out, _pixels(cell), compatible, csv, share, background, tuple(cells))
+        _draw_quads(source, wanted)
         return
     if compatible:
         raise typer.BadParameter("only of a text file of quads", param_hint="--compatible")
-    _check(source, out, cell, plane)
+    sizes: list[float | None] = [*cells] or [cell]
+    for one in sizes:
+        _check(source, out, one, plane)
+    asked = Asked(source, out, camera, plane, _times(from_, to), weight, cell, cells, share, csv)
+    try:
+        typer.echo((_draw_sheet if cells else _draw_one)(asked, _picture(background)))
+    except (NothingToDraw, BadFile) as error:
+        raise _nothing(error) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a person asks for of a data folder."""
+
+    source: Path
+    out: Path
+    camera: str | None
+    plane: Plane
+    times: range
+    weight: Weight
+    cell: float | None
+    cells: list[float]
+    """Several cell sizes in one picture, where there are any."""
+    share: float | None
+    csv: Path | None
+
+    def load(self, cell: float | None) -> Heatmap:
+        """Raises NothingToDraw, BadFile."""
+        drawn = _load(self.source, _camera(self.source, self.camera), self.plane, self.times, cell)
+        if not _total(drawn, MEASURES[self.weight]):
+            raise NothingToDraw(f"the {self.plane} plane of {drawn.camera} has no {self.weight} in that time")
+        return drawn
+
+
+def _draw_one(asked: Asked, background: Picture | None) -> str:
+    drawn, measure = asked.load(asked.cell), MEASURES[asked.weight]
+    area = None if asked.share is None else picture.area_of(drawn, measure, asked.share)
+    picture.draw_heatmap(drawn, asked.out, measure=measure, background=background, area=area)
+    if asked.csv is not None:
+        heatmap_quads.write_grid(picture.grid_of(drawn, measure)[0], asked.csv)
+    said = _said(drawn, asked.out)
+    return said if area is None else f"{said}\n{area_file.write(area, asked.out)}"
+
+
+def _draw_sheet(asked: Asked, background: Picture | None) -> str:
+    measure = MEASURES[asked.weight]
+    found = [asked.load(cell) for cell in asked.cells]
+    panels = [
+        Panel(f"cells {drawn.k:g} × {drawn.k:g}: {picture.LABELS[measure]}", *picture.grid_of(drawn, measure))
+        for drawn in found
+    ]
+    drawn = found[0]
+    draw_sheet(panels, f"{drawn.camera}: {picture.span(drawn.first_ms, drawn.end_ms)}", asked.out, background)
+    return f"{_said(drawn, asked.out)}, {len(panels)} cell sizes"
+
+
+def _cells(sheet: str | None, share: float | None, cell: float | None, csv: Path | None) -> list[float]:
+    """The cell sizes of a sheet; none where one picture is asked for. BadParameter."""
+    if share is not None and not 0 < share <= 1:
+        raise typer.BadParameter("must be above 0 and at most 1, as 0.8", param_hint="--area")
+    if sheet is None:
+        return []
+    if cell is not None or share is not None or csv is not None:
+        raise typer.BadParameter("draws several cell sizes: leave out --cell, --area and --csv", param_hint="--sheet")
+    return parse_cells(sheet)
+
+
+def _times(from_: str | None, to: str | None) -> range:
     times = range(
         0 if from_ is None else parse_time(from_, "--from"), MAX_TIME_MS + 1 if to is None else parse_time(to, "--to")
     )
     if not times:
         raise typer.BadParameter("--from must lie before --to", param_hint="--from")
-    try:
-        drawn = _load(source, _camera(source, camera), plane, times, cell)
-        if not _total(drawn, MEASURES[weight]):
-            raise NothingToDraw(f"the {plane} plane of {drawn.camera} has no {weight} in that time")
-        marked = None if share is None else picture.area_of(drawn, MEASURES[weight], share)
-        picture.draw_heatmap(drawn, out, measure=MEASURES[weight], background=_picture(background), area=marked)
-        if csv is not None:
-            heatmap_quads.write_grid(np.nan_to_num(picture.matrix(drawn, MEASURES[weight])), csv)
-    except (NothingToDraw, BadFile) as error:
-        raise _nothing(error) from error
-    typer.echo(_said(drawn, out))
-    if marked is not None:
-        typer.echo(area_file.write(marked, out))
+    return times
 
 
 def _nothing(error: NothingToDraw | BadFile) -> typer.Exit:

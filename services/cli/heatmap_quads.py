@@ -21,6 +21,7 @@ from services.aggregator.picture import NothingToDraw
 from services.cli import area_file, quad_pictures
 from services.cli.background import NoPicture, read_background
 from services.cli.quad_file import BadQuadFile, QuadFile, read_quads
+from services.cli.sheet import Panel, draw_sheet
 
 K = 40
 """Pixels, where none are named."""
@@ -38,13 +39,16 @@ class Wanted:
     area: float | None = None
     """Share of the plates that the most significant area holds."""
     background: Path | None = None
+    sheet: tuple[float, ...] = ()
+    """Cell sizes to compare in one picture, instead."""
 
 
 def draw(source: Path, wanted: Wanted) -> str:
     """Writes what is wanted; says what was drawn. Raises NothingToDraw where there is no plate, BadParameter."""
     try:
         file = read_quads(source)
-        quads.check_cell(file.width, file.height, wanted.k)
+        for k in (wanted.k, *map(_whole, wanted.sheet)):
+            quads.check_cell(file.width, file.height, k)
     except BadQuadFile as error:
         raise typer.BadParameter(str(error), param_hint="FILE") from error
     except quads.BadCell as error:
@@ -55,8 +59,8 @@ def draw(source: Path, wanted: Wanted) -> str:
 
 
 def _compatible(source: Path, file: QuadFile, wanted: Wanted) -> str:
-    if wanted.area is not None or wanted.background is not None:
-        raise typer.BadParameter("program A knows neither --area nor --background", param_hint="--compatible")
+    if wanted.area is not None or wanted.background is not None or wanted.sheet:
+        raise typer.BadParameter("program A knows no --area, --background or --sheet", param_hint="--compatible")
     _check_folder(wanted.out)
     counts = quads.by_points(file.quads, file.width, file.height, wanted.k)
     rows, columns = counts.shape
@@ -83,12 +87,32 @@ def _exact(source: Path, file: QuadFile, wanted: Wanted) -> str:
     out = wanted.out
     if out.suffix.lower() != ".png":
         _check_folder(out)
-        out = out / f"{file_name(name) or source.stem}_k{wanted.k}.png"
+        out = out / f"{file_name(name) or source.stem}_{'sheet' if wanted.sheet else f'k{wanted.k}'}.png"
+    if wanted.sheet:
+        return _sheet(file, name, out, wanted)
     quad_pictures.draw_areas(found, wanted.k, name, out, area=area, background=_background(wanted.background))
     if wanted.csv is not None:
         write_grid(np.round(found.counts, 6), wanted.csv)
     left_out = f", {_left_out(found)}" if found.thin or found.outside else ""
-    return f"{found.plates} plate{'' if found.plates == 1 else 's'} drawn{left_out}: {out}{_area(area, out)}"
+    return f"{_number(found.plates)} drawn{left_out}: {out}{_area(area, out)}"
+
+
+def _sheet(file: QuadFile, name: str, out: Path, wanted: Wanted) -> str:
+    found = [(k, quads.by_area(file.quads, file.width, file.height, k)) for k in map(_whole, wanted.sheet)]
+    panels = [Panel(f"cells {k} × {k} pixels", one.counts, one.x, one.y) for k, one in found]
+    plates = found[0][1].plates
+    draw_sheet(panels, f"{name}: {_number(plates)}", out, _background(wanted.background))
+    return f"{_number(plates)} drawn with {len(panels)} cell sizes: {out}"
+
+
+def _number(plates: int) -> str:
+    return f"{plates:,} plate{'' if plates == 1 else 's'}"
+
+
+def _whole(cell: float) -> int:
+    if not cell.is_integer():
+        raise typer.BadParameter("must be whole pixels", param_hint="--sheet")
+    return int(cell)
 
 
 def file_name(name: str) -> str:

@@ -206,6 +206,39 @@ def test_the_grid_of_sightings_is_exported_as_well(tmp_path: Path, plateflow: Pl
     assert grid(table).sum() == pytest.approx(40 * 9 * 0.25)
 
 
+# ---- several cell sizes ------------------------------------------------------------------------------------
+def test_several_cell_sizes_are_compared_in_one_picture(tmp_path: Path, plateflow: Plateflow) -> None:
+    source, data = quads(tmp_path, LONG_FIRST), write(tmp_path / "data")
+
+    assert plateflow("heatmap", source, "--out", tmp_path / "made", "--sheet", "20,30,40,60,100") == 0
+    assert "1 plate drawn with 5 cell sizes" in plateflow.out
+    assert plateflow("heatmap", data, "--out", tmp_path / "made" / "data.png", "--sheet", "10,80") == 0
+    assert "400 sightings" in plateflow.out and "2 cell sizes" in plateflow.out
+    sizes = {path.name: np.asarray(cv2.imread(str(path))).shape for path in (tmp_path / "made").iterdir()}
+    assert set(sizes) == {"gate_sheet.png", "data.png"}
+    assert sizes["gate_sheet.png"][1] > 1.3 * sizes["data.png"][1]  # three beside each other, two beside each other
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--sheet", "20,many"), "names no cell sizes"),
+        (("--sheet", "0"), "names no cell sizes"),
+        (("--sheet", ",".join(["9"] * 13)), "names no cell sizes"),
+        (("--sheet", "20,2.5"), "whole pixels"),
+        (("--sheet", "20,481"), "between 1 and 480"),
+        (("--sheet", "20,40", "--k", "9"), "leave out --cell"),
+        (("--sheet", "20,40", "--compatible"), "program A knows no"),
+    ],
+)
+def test_a_sheet_that_cannot_be_drawn_is_told(
+    options: tuple[str, ...], complaint: str, tmp_path: Path, plateflow: Plateflow
+) -> None:
+    assert plateflow("heatmap", quads(tmp_path, LONG_FIRST), "--out", tmp_path / "made", *options) == 2
+    assert complaint in plateflow.complaint
+    assert not (tmp_path / "made").exists()
+
+
 # ---- mistakes ----------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("options", [(), ("--compatible",)])
 def test_without_plates_there_is_a_sentence_and_no_picture(
@@ -235,7 +268,7 @@ def test_a_file_of_degenerate_quads_alone_has_no_plates(tmp_path: Path, plateflo
         (("--k", "20.5"), "whole pixels"),
         (("--k", "nan"), "whole pixels"),
         (("--area", "0"), "--area"),
-        (("--area", "0.8", "--compatible"), "program A knows neither"),
+        (("--area", "0.8", "--compatible"), "program A knows no --area"),
         (("--camera", "site/gate"), "leave out --camera"),
         (("--weight", "seconds"), "leave out --camera"),
         (("--from", "0"), "leave out --camera"),
