@@ -1,5 +1,5 @@
 """`plateflow heatmap`: draws a camera's heatmap from the Parquet that the aggregator or `plateflow run` wrote, or from
-a detection file of program A (`services.cli.heatmap_quads`).
+a detection file of heatmap-location-car-plates (`services.cli.heatmap_quads`).
 
 Whole hours in the cells that the aggregator counted come from its heatmap files; another cell size or another time is
 counted anew from the sightings (`services.cli.redraw`).
@@ -82,7 +82,8 @@ def heatmap(
         str | None, typer.Option(metavar="K,K,…", help="Compare several cell sizes in one picture, as 20,30,40,60.")
     ] = None,
     compatible: Annotated[
-        bool, typer.Option("--compatible", help="Of a text file: count and draw 15 points a plate, as program A does.")
+        bool,
+        typer.Option("--compatible", help="Of a text file: 15 points a plate, as heatmap-location-car-plates counts."),
     ] = False,
 ) -> None:
     """Draw where number plates were seen, or where vehicles were on the ground, as a PNG.

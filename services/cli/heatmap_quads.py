@@ -1,4 +1,5 @@
-"""`plateflow heatmap FILE.txt`: pictures of a detection file of program A, as that program draws them or right.
+"""`plateflow heatmap FILE.txt`: pictures of a detection file of
+heatmap-location-car-plates, as that program draws them or right.
 
 In: the file, k. Out: PNG pictures, and the bare grid of counts as CSV, the first line at the top of the picture.
 What the command's exit codes are: `services.cli.heatmap`; a file without plates leads to no file at all.
@@ -60,7 +61,9 @@ def draw(source: Path, wanted: Wanted) -> str:
 
 def _compatible(source: Path, file: QuadFile, wanted: Wanted) -> str:
     if wanted.area is not None or wanted.background is not None or wanted.sheet:
-        raise typer.BadParameter("program A knows no --area, --background or --sheet", param_hint="--compatible")
+        raise typer.BadParameter(
+            "heatmap-location-car-plates knows no --area, --background or --sheet", param_hint="--compatible"
+        )
     _check_folder(wanted.out)
     counts = quads.by_points(file.quads, file.width, file.height, wanted.k)
     rows, columns = counts.shape

@@ -1,4 +1,4 @@
-"""The detection file of program A (heatmap-location-car-plates), read.
+"""The detection file of heatmap-location-car-plates, read.
 
 First line `W H name fps`, the name with blanks or without; then a line per plate, `x1 x2 x3 x4 y1 y2 y3 y4` in pixels,
 y downwards. Empty lines mean nothing. A line that is otherwise is named by its number.

@@ -228,7 +228,7 @@ def test_several_cell_sizes_are_compared_in_one_picture(tmp_path: Path, plateflo
         (("--sheet", "20,2.5"), "whole pixels"),
         (("--sheet", "20,481"), "between 1 and 480"),
         (("--sheet", "20,40", "--k", "9"), "leave out --cell"),
-        (("--sheet", "20,40", "--compatible"), "program A knows no"),
+        (("--sheet", "20,40", "--compatible"), "knows no"),
     ],
 )
 def test_a_sheet_that_cannot_be_drawn_is_told(
@@ -268,7 +268,7 @@ def test_a_file_of_degenerate_quads_alone_has_no_plates(tmp_path: Path, plateflo
         (("--k", "20.5"), "whole pixels"),
         (("--k", "nan"), "whole pixels"),
         (("--area", "0"), "--area"),
-        (("--area", "0.8", "--compatible"), "program A knows no --area"),
+        (("--area", "0.8", "--compatible"), "knows no --area"),
         (("--camera", "site/gate"), "leave out --camera"),
         (("--weight", "seconds"), "leave out --camera"),
         (("--from", "0"), "leave out --camera"),

@@ -1,4 +1,4 @@
-"""Plates as quads on a grid: exactly by area, and as program A (heatmap-location-car-plates) counts them.
+"""Plates as quads on a grid: exactly by area, and as heatmap-location-car-plates counts them.
 
 In: quads (n, 4, 2) in pixels, y downwards, corners in any order. Out: counts per cell.
 
@@ -6,7 +6,7 @@ Rules of `by_area`
 - Cells are true k by k squares from the top left; those at the right and lower edge end with the frame.
 - Every plate counts 1, shared among cells by the area of it that they hold, whatever the order of its corners.
 - A quad thinner than `THIN` pixels, or wholly outside the frame, is no plate; it is left out and counted.
-`points` and `by_points` do what program A does, defects included: 15 points a plate, whose places depend on the order
+`points` and `by_points` do what that program does, defects included: 15 points a plate, whose places depend on the order
 of the corners, in int(W / k) by int(H / k) bins, rows counted from the bottom.
 """
 
@@ -111,7 +111,7 @@ def coverage(polygon: Floats, x: Floats, y: Floats) -> Floats:
 
 
 def points(quads: Floats, height: int) -> Floats:
-    """Program A's 15 points of each plate, (15 n, 2), y upwards; the corners in the order of the file."""
+    """The older program's 15 points of each plate, (15 n, 2), y upwards; the corners in the order of the file."""
     flipped = np.stack([quads[..., 0], height - quads[..., 1]], axis=-1)
     p1, p2, p3, p4 = flipped.transpose(1, 0, 2)
     center = (p1 + p2 + p3 + p4) / 4
@@ -121,7 +121,7 @@ def points(quads: Floats, height: int) -> Floats:
 
 
 def by_points(quads: Floats, width: int, height: int, k: int) -> npt.NDArray[np.int64]:
-    """Program A's histogram: points per bin, (rows, columns), first row at the bottom. Raises BadCell."""
+    """The older program's histogram: points per bin, (rows, columns), first row at the bottom. Raises BadCell."""
     check_cell(width, height, k)
     placed = points(quads, height)
     bins = (int(width / k), int(height / k))
