@@ -93,10 +93,10 @@ def _bolts(paint: Painter) -> None:
     """Screws or holes at the two ends, as on nearly every mounted plate."""
     if not paint.chance(0.85):
         return
-    radius, grey = paint.between(2, 7) + paint.between(0, 4) * paint.chance(0.4), int(paint.rng.integers(15, 210))
+    radius, grey = paint.between(2, 7) + paint.between(0, 7) * paint.chance(0.5), int(paint.rng.integers(15, 210))
     colour = (grey, grey, grey) if paint.chance(0.85) else (int(paint.rng.integers(0, 90)), 40, 190)
-    for end in (13, 507):
-        x, y = paint.about(end, 4), paint.about(56, 6)
+    for end in (15, 504):
+        x, y = paint.about(end, 5), paint.about(56, 7)
         paint.disc(x, y, radius, colour)
         if radius > 5 and paint.chance(0.5):
             paint.disc(x, y, radius * 0.5, paint.shade())
