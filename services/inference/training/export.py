@@ -167,7 +167,8 @@ Calls, one after the other:
 | --- | --- | --- | --- | --- | --- |
 {table}
 
-`rendered`: drawn plates in font families that training never saw, at full hardness: many of them no person can read.
+`rendered`: drawn plates in font families that training never saw, at full hardness: about half of the
+misread ones no person could read either, and many others differ in 0 and O alone.
 `real`: crops of photographs of Russian cars, never trained on. The renderer was improved with an eye on what was
 misread in them, so this figure flatters a little; it says nothing of other countries.
 Cost: {one} ms of processor time per plate one by one, {many} ms in batches of 32, one thread, on a shared machine
