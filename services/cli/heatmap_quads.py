@@ -1,5 +1,5 @@
-"""`plateflow heatmap FILE.txt`: pictures of a detection file of
-heatmap-location-car-plates, as that program draws them or right.
+"""`plateflow heatmap FILE.txt`: pictures of a file of heatmap-location-car-plates, as that program draws
+them or right.
 
 In: the file, k. Out: PNG pictures, and the bare grid of counts as CSV, the first line at the top of the picture.
 What the command's exit codes are: `services.cli.heatmap`; a file without plates leads to no file at all.

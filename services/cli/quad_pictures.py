@@ -1,6 +1,6 @@
 """Pictures of plates in a detection file: the two that heatmap-location-car-plates draws, and ours.
 
-The older program's: y upwards, dark, 15 points a plate. Ours: y downwards as in the frame, true cells, area shared exactly.
+Theirs: y upwards, dark, 15 points a plate. Ours: y downwards as in the frame, true cells, area shared exactly.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ INCHES = 9.0
 
 
 def draw_points(points: Floats, width: int, height: int, out: Path) -> None:
-    """The older program's point picture. ``points``: (n, 2), y upwards."""
+    """Their point picture. ``points``: (n, 2), y upwards."""
     with matplotlib.style.context("dark_background"):
         figure, axes = _figure(height / width)
         axes.scatter(points[:, 0], points[:, 1], s=1.5)
@@ -38,7 +38,7 @@ def draw_points(points: Floats, width: int, height: int, out: Path) -> None:
 
 
 def draw_bins(counts: Counts, width: int, height: int, file: str, out: Path) -> None:
-    """The older program's heatmap. ``counts``: (rows, columns), first row at the bottom; ``file``: as the title names it."""
+    """Their heatmap. ``counts``: (rows, columns), first row at the bottom; ``file``: as the title names it."""
     rows, columns = counts.shape
     with matplotlib.style.context("dark_background"):
         figure, axes = _figure(height / width)

@@ -6,8 +6,8 @@ Rules of `by_area`
 - Cells are true k by k squares from the top left; those at the right and lower edge end with the frame.
 - Every plate counts 1, shared among cells by the area of it that they hold, whatever the order of its corners.
 - A quad thinner than `THIN` pixels, or wholly outside the frame, is no plate; it is left out and counted.
-`points` and `by_points` do what that program does, defects included: 15 points a plate, whose places depend on the order
-of the corners, in int(W / k) by int(H / k) bins, rows counted from the bottom.
+`points` and `by_points` do what that program does, defects included: 15 points a plate, whose places depend on the
+order of the corners, in int(W / k) by int(H / k) bins, rows counted from the bottom.
 """
 
 from __future__ import annotations
