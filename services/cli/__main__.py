@@ -31,7 +31,7 @@ COMMANDS = {
     "inference": Command("services.cli.inference", "Service: clips in, tracks of plates out."),
     "aggregator": Command("services.cli.aggregator", "Service: tracks in, plates, passages and heatmaps out."),
     "heatmap": Command("services.cli.heatmap", "Draw heatmaps from the aggregator's Parquet."),
-    "calibrate": Command("services.cli.calibrate", "Fit a camera's image to a plan, say how well, write the camera file."),
+    "calibrate": Command("services.cli.calibrate", "Fit a camera to a plan, say how well, write the camera file."),
     "evaluate": Command("services.cli.evaluate", "Measure the models on pictures whose plates are known."),
     "simulate": Command("services.cli.simulate", "Sample clips, a Vault stand-in, a camera, a broker."),
     "topics": Command("services.cli.topics", "Make the topics, with partitions and retention."),
