@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicCollection, TopicPartition
@@ -207,7 +208,8 @@ class KafkaSink:
 
     def close(self) -> None:
         self.producer.purge()
-        self.producer.flush(1.0)
+        with suppress(KafkaException):  # of one that was fenced, which has been told; nothing is left to send
+            self.producer.flush(1.0)
 
     def _produce(self, message: Outgoing) -> None:
         while True:
@@ -223,12 +225,19 @@ class KafkaSink:
     def _abort(self, failure: KafkaException) -> None:
         error: KafkaError = failure.args[0]
         if error.fatal():
-            raise Fenced(
-                f"another process took over the name {self.transactional_id}: give each instance a "
-                f"PLATEFLOW_KAFKA_INSTANCE_ID of its own, or stop the other one ({error.str()})"
-            ) from failure
-        _retry_retriable(lambda: self.producer.abort_transaction(CALL_S), self._pulse)
+            raise self._fenced(error) from failure
+        try:
+            _retry_retriable(lambda: self.producer.abort_transaction(CALL_S), self._pulse)
+        except KafkaException as second:
+            raise self._fenced(second.args[0]) from second
         raise TransactionAborted(error.str()) from failure
+
+    def _fenced(self, error: KafkaError) -> Fenced:
+        return Fenced(
+            f"another process took over the name {self.transactional_id}, or this one stood still for longer than a "
+            "transaction may take. If there is another: give each instance a PLATEFLOW_KAFKA_INSTANCE_ID of its own, "
+            f"or stop it ({error.str()})"
+        )
 
 
 class KafkaLog:

@@ -40,6 +40,8 @@ class Campaign:
         originals = rendered(self._made, seed)
         self.clips = list(islice(copies(originals, self._made), max(clips, len(originals))))
         self._originals = self.clips[: len(originals)]
+        self.tracebacks = 0
+        """Services that ended by an exception which nobody had foreseen."""
         self._uploaded: list[Small] = []
         self._members: dict[tuple[str, int], ServiceProcess] = {}
 
@@ -143,7 +145,11 @@ class Campaign:
         """Starts again who has left, as an orchestrator does."""
         for (service, instance), member in self._members.items():
             if not member.process.running:
-                self._say(f"{service} {instance} left with {member.process.returncode} and is started again")
+                code = member.process.returncode
+                self._say(f"{service} {instance} left with {code} and is started again")
+                if code == 1:  # a traceback: a defect, even where nothing got lost by it
+                    self._say(member.process.tail(30))
+                    self.tracebacks += 1
                 member.start()
 
     @staticmethod

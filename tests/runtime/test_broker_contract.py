@@ -150,6 +150,7 @@ def test_a_second_holder_of_the_name_fences_the_first(bench: Bench) -> None:
         first.publish([Outgoing(bench.out, b"zombie")], {bench.partition: 1})
     second.publish([Outgoing(bench.out, b"owner")], {bench.partition: 1})
     assert bench.seen(bench.out) == [b"owner"]
+    first.close()
     source.close()
 
 
