@@ -1,12 +1,15 @@
 """What every service's ``__main__`` calls: settings, logs, health page, probes, loop, signals, exit code.
 
 Exit codes: 0 stopped by SIGTERM or Ctrl+C; 2 wrong settings; 3 an operator must act (the log and /readyz say what);
-4 another process runs under this instance's name.
+4 another process runs under this instance's name; 5 the loop hung.
 
 Rules
 - A service that must stop stays up, unready, for `LINGER_S`, so that /readyz can say why; then it exits, and whatever
   supervises it starts it again with the settings of that day.
 - Probes run in a thread of their own: /readyz answers at once, the loop never waits for a probe.
+- A loop that hangs, in a call of the Kafka client that never returns, cannot be woken: the process leaves, nothing is
+  lost by it, and the next start goes on. (librdkafka's `send_offsets_to_transaction` ignores its timeout and may wait
+  for ever for a coordinator that was restarted: its issues 5456 and 5511.)
 - The first SIGTERM or Ctrl+C finishes what is in hand, the second leaves at once (nothing is lost: it is read again).
 """
 
@@ -35,6 +38,7 @@ from services.runtime.settings import StreamSettings, load
 log = logging.getLogger(__name__)
 
 LINGER_S = 60.0
+HUNG = 5
 PROBE_EVERY_S = 5.0
 
 Probe = Callable[[], str | None]
@@ -130,14 +134,22 @@ def _run(
         service.close()
 
 
-def _watch(service: Service, kafka: KafkaLog, health: Health, stop: threading.Event) -> None:
-    """Runs the probes and the chores until the service stops."""
+def _watch(
+    service: Service, kafka: KafkaLog, health: Health, stop: threading.Event, leave: Callable[[int], object] = os._exit
+) -> None:
+    """Runs the probes and the chores until the service stops; leaves with it where the loop hangs."""
     probes: dict[str, Probe] = {
         "kafka": lambda: None if kafka.reachable() else "no broker answers",
         **service.probes,
     }
     due = {chore.name: time.monotonic() + chore.every_s for chore in service.chores}
+    stalled = 0
     while not stop.is_set():
+        alive, why = health.alive()
+        stalled = 0 if alive else stalled + 1
+        if stalled > 1:  # seen twice: one who was frozen himself gives the loop time for a turn
+            log.error("hung (%s): leaving, to be started again; what was in hand is read again", why["loop"])
+            leave(HUNG)
         reasons = {name: _ask(probe) for name, probe in probes.items()}
         for name, reason in reasons.items():
             health.check(name, reason is None, reason or "")

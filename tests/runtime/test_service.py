@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
+from services.runtime import service as shell
+from services.runtime.health import Health
+from services.runtime.service import Chore, Service
 from tests.support.kafka import KafkaServer
 from tests.support.processes import free_port
 from tests.support.services import ServiceProcess
@@ -43,3 +49,29 @@ def test_a_port_in_use_is_one_clear_line(tmp_path: Path, own_kafka: KafkaServer)
     service = aggregator(tmp_path, KAFKA_BROKER=own_kafka.bootstrap, PLATEFLOW_HTTP_PORT=port).start()
     assert service.process.wait() == 2
     assert "PLATEFLOW_HTTP_PORT" in service.log.read_text()
+
+
+class Deaf:
+    """A broker that is not asked for anything but whether it is there."""
+
+    def reachable(self) -> bool:
+        return True
+
+
+def left_with(silences_s: list[float]) -> list[int]:
+    """The codes with which a service leaves whose loop was silent for so long at each look."""
+    stop, codes, now = threading.Event(), list[int](), iter(silences_s)
+    health = Health(stalled_after_s=120.0, clock=lambda: next(now, 0.0))
+    health.heartbeat(0.0)
+    quiet = Service(name="test", topics=[], handler=None, options=None)  # type: ignore[arg-type]
+    chore = Chore("end", 0.0, lambda: stop.set() if next(looks, None) is None else None)
+    looks = iter(silences_s[2:])
+    with patch.object(shell, "PROBE_EVERY_S", 0.0):
+        shell._watch(replace(quiet, chores=[chore]), Deaf(), health, stop, codes.append)  # type: ignore[arg-type]
+    return codes
+
+
+def test_a_loop_that_hangs_takes_the_process_along_and_one_that_was_only_frozen_does_not() -> None:
+    assert left_with([0.0, 1.0, 2.0, 3.0]) == []
+    assert left_with([0.0, 500.0, 1.0, 500.0, 1.0]) == []
+    assert left_with([0.0, 500.0, 505.0]) == [5]
