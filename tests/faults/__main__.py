@@ -26,7 +26,8 @@ def main() -> int:
     broker = KafkaServer(folder / "kafka").start()
     s3 = S3Server(folder / "s3").start() if options.s3 else None
     try:
-        verdict = Campaign(folder, broker, faults=options.faults, clips=options.clips, seed=options.seed, s3=s3).run()
+        campaign = Campaign(folder, broker, faults=options.faults, clips=options.clips, seed=options.seed, s3=s3)
+        verdict = campaign.run()
     except BaseException:
         print(f"what was left lies in {folder}", file=sys.stderr)
         raise
@@ -34,12 +35,13 @@ def main() -> int:
         broker.kill()
         if s3 is not None:
             s3.process.kill()
-    if verdict.clean:
+    good = verdict.clean and not campaign.tracebacks
+    if good:
         shutil.rmtree(folder)
     else:
-        print(f"logs, topics and files lie in {folder}", file=sys.stderr)
+        print(f"{campaign.tracebacks} tracebacks; logs, topics and files lie in {folder}", file=sys.stderr)
     print(msgspec.json.encode(verdict).decode())
-    return 0 if verdict.clean else 1
+    return 0 if good else 1
 
 
 if __name__ == "__main__":
