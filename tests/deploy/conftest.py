@@ -12,7 +12,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     files = {item.path.name for item in session.items}
     try:
-        if files & {"test_helm.py", "test_install.py"}:
+        if files & {"test_helm.py", "test_install.py", "test_cluster.py"}:
             helm.binary()
             helm.definitions()
         if files & {"test_compose.py", "test_install.py"}:
