@@ -13,10 +13,9 @@ from services.inference.decode import Decoder
 from services.inference.models.detector import DETECTOR_ONNX, Detector, OnnxDetector
 from services.inference.models.factory import create_detector
 from services.inference.models.recogniser import WEIGHTS as RECOGNISER_ONNX
-from services.inference.models.recogniser import OnnxRecogniser, WrongWeights
+from services.inference.models.recogniser import OnnxRecogniser
 from services.inference.pipeline import Pipeline
 from services.inference.settings import PipelineSettings
-from services.runtime.errors import Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +34,7 @@ def build_inference(settings: PipelineSettings) -> Inference:
     """Loads the models. Stop where weights are missing or wrong, or the device is not there."""
     detector, detector_file = _detector(settings)
     recogniser_file = settings.recogniser_weights or RECOGNISER_ONNX
-    try:
-        recogniser = OnnxRecogniser(recogniser_file, settings.threads, settings.read_batch)
-    except WrongWeights as error:
-        raise Stop(str(error)) from error
+    recogniser = OnnxRecogniser(recogniser_file, settings.threads, settings.read_batch)
     decoder = Decoder(settings.limits, settings.threads)
     pipeline = Pipeline(detector, recogniser, decoder, settings.options)
     return Inference(pipeline, decoder, Models(model_name(detector_file), model_name(recogniser_file)))

@@ -15,6 +15,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ class Detector(Protocol):
         ...
 
 
-class LetterboxDetector:
+class LetterboxDetector(ABC):
     """All of detection but the forward pass, which a subclass gives as `forward`."""
 
     def __init__(self, confidence: float, iou: float, input_size: int) -> None:
@@ -65,9 +66,9 @@ class LetterboxDetector:
         self._confidence, self._iou, self._size = confidence, iou, input_size
         self.names: Mapping[int, str] = {0: "plate"}
 
+    @abstractmethod
     def forward(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(B, H, W, 3) BGR -> (B, 4 + classes, anchors): centre x, y, width, height in pixels, scores."""
-        raise NotImplementedError
 
     def detect(self, frames: Sequence[Frame]) -> list[list[Detection]]:
         letterboxes = [_letterbox_of(frame, self._size) for frame in frames]
