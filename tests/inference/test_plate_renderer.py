@@ -9,7 +9,9 @@ from services.inference.models.recogniser import ALPHABET, INPUT_SIZE
 from services.inference.training.crops import Studio
 from services.inference.training.fonts import dejavu, glyph, training_fonts
 from services.inference.training.painter import SEPARATORS
-from services.inference.training.plates import STYLES, plate_text, render_plate
+from services.inference.training.plates import NEW_ROW, plate_text, render_plate
+from services.inference.training.strokes import StrokeFace
+from services.inference.training.styles import STYLES
 
 STYLE_NAMES = st.sampled_from(sorted(STYLES))
 SEEDS = st.integers(0, 2**32 - 1)
@@ -29,9 +31,10 @@ def test_the_same_seed_gives_the_same_pixels(style: str, seed: int) -> None:
 def test_a_made_up_text_is_made_of_the_alphabet_and_separators_alone(style: str, seed: int) -> None:
     text = plate_text(style, np.random.default_rng(seed))
     plate = render_plate(text, style, seed, height=40)
-    assert set(text) <= set(ALPHABET + SEPARATORS)
-    assert plate.text == "".join(char for char in text if char not in SEPARATORS)
-    assert 2 <= len(plate.text) <= 10
+    assert set(text) <= set(ALPHABET + SEPARATORS + NEW_ROW)
+    assert plate.text == "".join(char for char in text if char not in SEPARATORS + NEW_ROW)
+    assert 1 <= len(plate.text) <= 12
+    assert len(plate.rows) == 1 + (NEW_ROW in text)
 
 
 @pytest.mark.parametrize("style", sorted(STYLES))
@@ -47,6 +50,21 @@ def test_a_plate_has_the_shape_of_its_standard(style: str) -> None:
 def test_every_character_leaves_its_own_ink() -> None:
     plates = {char: render_plate(f"A{char}00BC77", seed=5, wobble=0).image for char in "0123456789"}
     assert len({image.tobytes() for image in plates.values()}) == len(plates)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 3999))
+def test_an_alphabet_of_our_own_draws_every_character_and_repeats(seed: int) -> None:
+    inks = {char: glyph(StrokeFace(seed), char) for char in ALPHABET}
+    assert all(one.mask.max() > 200 for one in inks.values())
+    assert all(0.05 < one.width < 2 for one in inks.values())
+    assert np.array_equal(inks["R"].mask, glyph(StrokeFace(seed), "R").mask)
+
+
+def test_at_least_forty_kinds_of_plates_are_drawn_eight_of_them_with_two_rows() -> None:
+    texts = {style: plate_text(style, np.random.default_rng(1)) for style in STYLES}
+    assert len(texts) >= 40
+    assert sum(NEW_ROW in text for text in texts.values()) >= 8
 
 
 def test_the_letters_of_a_russian_plate_are_lower_than_its_digits() -> None:
@@ -83,6 +101,7 @@ def test_crops_are_what_the_recogniser_takes_and_repeat_by_seed(seed: int, hardn
     assert one.image.shape == INPUT_SIZE
     assert one.image.dtype == np.uint8
     assert set(one.text) <= set(ALPHABET)
+    assert len(one.rows) <= 2
     assert np.array_equal(one.image, two.image)
     assert np.array_equal(one.corners, two.corners)
 
@@ -90,7 +109,8 @@ def test_crops_are_what_the_recogniser_takes_and_repeat_by_seed(seed: int, hardn
 @settings(max_examples=15, deadline=None)
 @given(seed=SEEDS)
 def test_the_corners_of_a_crop_go_clockwise_from_the_top_left(seed: int) -> None:
-    corners = Studio(np.random.default_rng(seed), training_fonts(None), pool=2).crop().corners.astype(float)
+    studio = Studio(np.random.default_rng(seed), training_fonts(None), pool=2, no_plate=0)
+    corners = studio.crop().corners.astype(float)
     (x0, y0), (x1, y1), (x2, y2), (x3, y3) = corners
     area = ((x0 * y1 - x1 * y0) + (x1 * y2 - x2 * y1) + (x2 * y3 - x3 * y2) + (x3 * y0 - x0 * y3)) / 2
     assert area > 0
@@ -98,3 +118,11 @@ def test_the_corners_of_a_crop_go_clockwise_from_the_top_left(seed: int) -> None
     assert y0 < y3
     assert corners.min() > -0.2
     assert corners.max() < 1.2
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=SEEDS)
+def test_a_crop_without_a_plate_has_nothing_to_read(seed: int) -> None:
+    crop = Studio(np.random.default_rng(seed), training_fonts(None), no_plate=1).crop()
+    assert crop.image.shape == INPUT_SIZE
+    assert crop.rows == ()

@@ -24,7 +24,8 @@ from services.inference.models.recogniser import (
     preprocess,
 )
 from services.inference.training.fonts import dejavu
-from services.inference.training.plates import STYLES, plate_text, render_plate
+from services.inference.training.plates import NEW_ROW, plate_text, render_plate
+from services.inference.training.styles import STYLES
 
 
 def columns(*marks: tuple[str, float]) -> NDArray[np.float32]:
@@ -107,9 +108,10 @@ def test_clean_russian_plates_in_dejavu_are_read_exactly(recogniser: OnnxRecogni
     assert [reading.text for reading in recogniser.read([plate.image for plate in plates])] == texts
 
 
-def test_clean_plates_of_every_style_are_read_nearly_all(recogniser: OnnxRecogniser) -> None:
+def test_clean_plates_of_every_style_of_one_row_are_read_nearly_all(recogniser: OnnxRecogniser) -> None:
     rng = np.random.default_rng(7)
-    plates = [render_plate(plate_text(style, rng), style, rng) for style in STYLES for _ in range(10)]
+    one_row = [style for style in STYLES if NEW_ROW not in plate_text(style, rng)]
+    plates = [render_plate(plate_text(style, rng), style, rng) for style in one_row for _ in range(10)]
     readings = recogniser.read([plate.image for plate in plates])
     right = sum(reading.text == plate.text for reading, plate in zip(readings, plates, strict=True))
     assert right >= 0.9 * len(plates)

@@ -2,7 +2,8 @@
 
 Rules. A crop is the axis-aligned box around a plate seen at an angle, with a jittered margin and something
 behind it, at the few pixels a camera has for it; only then it is spoilt (`camera.py`) and goes through the
-recogniser's own `preprocess`. The same generator state gives the same crop.
+recogniser's own `preprocess`. Some crops show no plate (`clutter.py`): the reader must say so and read nothing. The
+same generator state gives the same crop.
 """
 
 from __future__ import annotations
@@ -16,40 +17,53 @@ import numpy as np
 
 from services.inference.models.recogniser import preprocess
 from services.inference.training.camera import Image, Points, lit, resized, spoil, to_bytes, view
-from services.inference.training.fonts import glyph
+from services.inference.training.clutter import clutter, made_up_backdrop, print_words
+from services.inference.training.fonts import Face
 from services.inference.training.painter import LATIN, letters
-from services.inference.training.plates import STYLES, plate_text, render_plate
+from services.inference.training.plates import plate_text, render_plate
+from services.inference.training.strokes import StrokeFace
+from services.inference.training.styles import STYLES
 
 HEIGHT = 72  # pixels of a clean plate; the network looks at no more than 64
 _WHOLE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
-_TINY = 48.0  # pixels of the smallest crop's width
-_ROAD_SHARE = 0.6  # of the Russian plates that get a given plate font
+_TINY = 34.0  # pixels of the smallest crop's width
+_ROAD_SHARE = 0.5  # of the Russian plates that get a given plate font
+_NO_PLATE_SHARE = 0.12
+_STROKES_SHARE = 0.55  # of the plates that are drawn in alphabets of our own
+_ALPHABETS = (0, 4000)  # seeds of these
+UNSEEN_ALPHABETS = (100_000, 100_200)  # of those that training never sees
 
 
 @dataclass(frozen=True, slots=True)
 class Clean:
     """A plate, perhaps in a dealer's frame: grey `levels`, each half the size of the one before, the four
-    plate `corners` (4, 2) in pixels of the first level, clockwise from top left, and its text."""
+    plate `corners` (4, 2) in pixels of the first level, clockwise from top left, and the texts of its rows."""
 
     levels: tuple[Image, ...]
     corners: Points
-    text: str
+    rows: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """One training example: grey uint8 of INPUT_SIZE, corners (4, 2) in units of the crop (0..1), text."""
+    """One training example: grey uint8 of INPUT_SIZE, corners (4, 2) in units of the crop (0..1), the texts of the
+    plate's rows; none where there is no plate."""
 
     image: Image
     corners: Points
-    text: str
+    rows: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """All rows in one."""
+        return "".join(self.rows)
 
 
 @dataclass(slots=True)
 class Studio:
-    """Draws endless crops. `faces` for everything, `road` (given fonts of a plate standard) mostly for
-    Russian plates, `backdrops` grey photographs to stand behind. Each clean plate is photographed `takes`
-    times on average."""
+    """Draws endless crops. `faces` for everything, `road` (given fonts of a plate standard) for some of the Russian
+    plates, `backdrops` grey photographs to stand behind, `alphabets` the seeds of our own letterforms, `styles` the
+    kinds of plates (all). Each clean plate is photographed `takes` times on average."""
 
     rng: np.random.Generator
     faces: Sequence[Path]
@@ -58,13 +72,18 @@ class Studio:
     hardness: float = 1.0
     takes: int = 3
     pool: int = 48
+    alphabets: tuple[int, int] = _ALPHABETS
+    styles: Sequence[str] = tuple(STYLES)
+    no_plate: float = _NO_PLATE_SHARE
     _plates: list[Clean] = field(default_factory=list)
     _left: int = 0
 
     def crop(self) -> Crop:
-        """The next crop; one in a hundred shows no plate, and the reader must learn to say nothing."""
-        if self.rng.random() < 0.01:
-            return Crop(preprocess(cutting(self._backdrop(), 120, 40, self.rng)), np.array(_WHOLE, np.float32), "")
+        """The next crop."""
+        if self.rng.random() < self.no_plate:
+            picture = clutter(self._backdrop(), self._any_face(), self.rng)
+            picture = spoil(lit(picture, self.rng, self.hardness), self.rng, self.hardness)
+            return Crop(preprocess(picture), np.array(_WHOLE, np.float32), ())
         if self._left <= 0:
             self._plates = [self._clean() for _ in range(self.pool)]
             self._left = self.pool * self.takes
@@ -73,31 +92,29 @@ class Studio:
         return photograph(plate, self._backdrop(), self.rng, self.hardness)
 
     def _clean(self) -> Clean:
-        shares = np.array([style.share for style in STYLES.values()])
-        style = str(self.rng.choice(list(STYLES), p=shares / shares.sum()))
-        face, small = self._face(style), self.faces[int(self.rng.integers(len(self.faces)))]
-        plate = render_plate(plate_text(style, self.rng), style, self.rng, HEIGHT, face, small)
-        return clean(plate.image, plate.text, small, self.rng)
+        shares = np.array([STYLES[name].share for name in self.styles])
+        style = str(self.rng.choice(self.styles, p=shares / shares.sum()))
+        small = self._font()
+        plate = render_plate(plate_text(style, self.rng), style, self.rng, HEIGHT, self._face(style), small)
+        return clean(plate.image, plate.rows, small, self.rng)
 
-    def _face(self, style: str) -> Path:
-        given = self.road and style.startswith("ru_") and self.rng.random() < _ROAD_SHARE
-        faces = self.road if given else self.faces
-        return faces[int(self.rng.integers(len(faces)))]
+    def _face(self, style: str) -> Face:
+        if self.road and style.startswith("ru_") and self.rng.random() < _ROAD_SHARE:
+            return self.road[int(self.rng.integers(len(self.road)))]
+        return self._any_face()
+
+    def _any_face(self) -> Face:
+        if self.rng.random() < _STROKES_SHARE:
+            return StrokeFace(int(self.rng.integers(*self.alphabets)))
+        return self._font()
+
+    def _font(self) -> Path:
+        return self.faces[int(self.rng.integers(len(self.faces)))]
 
     def _backdrop(self) -> Image:
         if self.backdrops and self.rng.random() < 0.7:
             return self.backdrops[int(self.rng.integers(len(self.backdrops)))]
         return made_up_backdrop(self.rng)
-
-
-def made_up_backdrop(rng: np.random.Generator) -> Image:
-    """Smooth random light with a few edges, (64, 192) grey."""
-    coarse = rng.integers(0, 256, (int(rng.integers(1, 5)), int(rng.integers(1, 5)))).astype(np.uint8)
-    picture = resized(coarse, 192, 64, cv2.INTER_CUBIC)
-    for _ in range(int(rng.integers(0, 4))):
-        x, y, x1, y1 = (int(v) for v in rng.integers(0, 192, 4))
-        cv2.rectangle(picture, (x, y // 3), (x1, y1 // 3), int(rng.integers(0, 256)), -1)
-    return picture
 
 
 def cutting(backdrop: Image, width: int, height: int, rng: np.random.Generator) -> Image:
@@ -109,17 +126,17 @@ def cutting(backdrop: Image, width: int, height: int, rng: np.random.Generator) 
     return resized(backdrop[y : y + high, x : x + wide], width, height)
 
 
-def clean(picture: Image, text: str, small: Path, rng: np.random.Generator) -> Clean:
+def clean(picture: Image, rows: tuple[str, ...], small: Path, rng: np.random.Generator) -> Clean:
     """A painted plate (h, w, 3) in grey, by a random mix of its channels, in a frame half of the time."""
     mix = rng.dirichlet((1, 2.5, 1.5)).astype(np.float32)
-    rows, columns = picture.shape[:2]
+    high, wide = picture.shape[:2]
     grey, left, top = _framed(to_bytes(picture.astype(np.float32) @ mix), small, rng)
-    corners = np.array(_WHOLE, np.float32) * (columns, rows) + (left, top)
+    corners = np.array(_WHOLE, np.float32) * (wide, high) + (left, top)
     levels = [_embossed(_stained(grey, rng), rng)]
     for _ in range(2):
-        rows, columns = levels[-1].shape
-        levels.append(resized(levels[-1], columns // 2, rows // 2))
-    return Clean(tuple(levels), corners.astype(np.float32), text)
+        high, wide = levels[-1].shape
+        levels.append(resized(levels[-1], wide // 2, high // 2))
+    return Clean(tuple(levels), corners.astype(np.float32), rows)
 
 
 def _framed(grey: Image, small: Path, rng: np.random.Generator) -> tuple[Image, int, int]:
@@ -138,26 +155,9 @@ def _framed(grey: Image, small: Path, rng: np.random.Generator) -> tuple[Image, 
 
 def _print_below(framed: Image, bottom: int, ink: int, small: Path, rng: np.random.Generator) -> None:
     words = " ".join(letters(rng, LATIN, int(size)) for size in rng.integers(3, 10, int(rng.integers(1, 5))))
-    strip = line_of_print(words, round(bottom * 0.75), small)
-    x = int(rng.integers(5, max(framed.shape[1] - strip.shape[1] - 4, 6)))
+    height = round(bottom * 0.75)
     y = framed.shape[0] - bottom + round(bottom * 0.12)
-    area = framed[y : y + strip.shape[0], x : framed.shape[1] - 5]
-    alpha = strip[: area.shape[0], : area.shape[1]].astype(np.float32) / 255
-    under = area[:, : alpha.shape[1]]
-    under[:] = to_bytes(under + (ink - under.astype(np.float32)) * alpha)
-
-
-def line_of_print(words: str, height: int, face: Path) -> Image:
-    """Words as an ink mask (height, any width)."""
-    masks = []
-    for char in words:
-        if char == " ":
-            masks.append(np.zeros((height, height // 2), np.uint8))
-            continue
-        mask = glyph(face, char).mask
-        masks.append(resized(mask, max(round(mask.shape[1] * height / mask.shape[0]), 1), height))
-        masks.append(np.zeros((height, 1), np.uint8))
-    return np.hstack(masks)
+    print_words(framed[:, 5:-5], words, int(rng.integers(0, max(framed.shape[1] // 3, 1))), y, height, small, ink)
 
 
 def _embossed(grey: Image, rng: np.random.Generator) -> Image:
@@ -188,13 +188,13 @@ def photograph(plate: Clean, backdrop: Image, rng: np.random.Generator, hardness
     target = ((quad - low) / (high - low) * (width, height)).astype(np.float32)
     picture = _composed(plate, target, cutting(backdrop, width, height, rng))
     picture = spoil(lit(picture, rng, hardness), rng, hardness)
-    return Crop(preprocess(picture), (target / (width, height)).astype(np.float32), plate.text)
+    return Crop(preprocess(picture), (target / (width, height)).astype(np.float32), plate.rows)
 
 
 def _detected(quad: Points, rng: np.random.Generator, hardness: float) -> tuple[Points, Points]:
     """Upper left and lower right corner of the detector's box around `quad`, off by a jittered margin."""
     low, high = quad.min(axis=0), quad.max(axis=0)
-    loose = 0.06 + 0.10 * float(rng.random())
+    loose = 0.06 + (0.10 if rng.random() < 0.85 else 0.4 * hardness) * float(rng.random())
     margin = rng.uniform(-0.02, loose, 4) + rng.normal(0, 0.012 * hardness, 4)
     outer = (low - margin[:2] * (high - low), high + margin[2:] * (high - low))
     return outer[0].astype(np.float32), outer[1].astype(np.float32)
@@ -203,8 +203,10 @@ def _detected(quad: Points, rng: np.random.Generator, hardness: float) -> tuple[
 def _pixels(extent: Points, rng: np.random.Generator, hardness: float) -> tuple[int, int]:
     """How many pixels (width, height) a camera has for a box of this shape."""
     smallest = 110 - (110 - _TINY) * hardness * float(rng.random() ** 2)
-    wide = float(np.exp(rng.uniform(np.log(smallest), np.log(330))))
-    tall = wide * float(extent[1] / extent[0]) * float(rng.uniform(0.9, 1.1))
+    wide = float(np.exp(rng.uniform(np.log(smallest), np.log(300))))
+    shape = float(extent[1] / extent[0])
+    wide /= max(shape / 0.35, 1.0) ** 0.5  # two rows of fewer characters: narrower, yet as high as they need
+    tall = wide * shape * float(rng.uniform(0.9, 1.1))
     shrink = min(1.0, 110 / tall)
     return max(round(wide * shrink), 16), max(round(tall * shrink), 10)
 
@@ -223,11 +225,28 @@ def _composed(plate: Clean, target: Points, picture: Image) -> Image:
 
 
 def backdrops(photos: Sequence[Path], height: int = 256) -> list[Image]:
-    """Photographs as grey pictures of `height` pixels, to stand behind plates; unreadable ones are left out."""
+    """Photographs as grey pictures of `height` pixels, to stand behind plates; the plates that YOLO labels beside them
+    name are blotted out, unreadable pictures are left out."""
     pictures = []
     for path in photos:
         picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
         if picture is not None and min(picture.shape) > 32:
             grey = np.asarray(picture, np.uint8)
-            pictures.append(resized(grey, round(grey.shape[1] * height / grey.shape[0]), height))
+            grey = resized(grey, round(grey.shape[1] * height / grey.shape[0]), height)
+            _blot(grey, path.parents[2] / "labels" / path.parent.name / f"{path.stem}.txt")
+            pictures.append(grey)
     return pictures
+
+
+def _blot(picture: Image, labels: Path) -> None:
+    if not labels.is_file():
+        return
+    rows, columns = picture.shape
+    for line in labels.read_text().splitlines():
+        x, y, wide, high = (float(word) for word in line.split()[1:5])
+        x0, x1 = max(int((x - wide * 0.55) * columns), 0), int((x + wide * 0.55) * columns) + 1
+        y0, y1 = max(int((y - high * 0.6) * rows), 0), int((y + high * 0.6) * rows) + 1
+        part = picture[y0:y1, x0:x1]
+        if part.size:
+            small = cv2.resize(part, (2, 2), interpolation=cv2.INTER_AREA)
+            part[:] = cv2.resize(small, part.shape[::-1], interpolation=cv2.INTER_LINEAR)

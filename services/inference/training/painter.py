@@ -8,13 +8,12 @@ dot) are painted but stand for no character.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from services.inference.training.fonts import glyph
+from services.inference.training.fonts import Face, glyph
 
 Image = NDArray[np.uint8]
 Colour = tuple[int, int, int]  # BGR
@@ -33,15 +32,20 @@ def letters(rng: np.random.Generator, alphabet: str, count: int) -> str:
 @dataclass(frozen=True, slots=True)
 class Lettering:
     """How characters look: `height` of a capital in mm, `gap` between characters, face, colour, `cell`: the room every
-    character takes if not its own, `squeeze`: the
-    factor by which they are narrower than the face draws them."""
+    character takes if not its own, `squeeze`: the factor by which they are narrower than the face draws them,
+    `bar_one`: whether a 1 is drawn as an I, as British plates do."""
 
     height: float
-    face: Path
+    face: Face
     colour: Colour
     gap: float = 0.0
     squeeze: float = 1.0
     cell: float = 0.0
+    bar_one: bool = False
+
+    def drawn(self, char: str) -> str:
+        """The character whose glyph stands for `char`."""
+        return "I" if self.bar_one and char == "1" else char
 
     def advance(self, char: str) -> float:
         """Room that one character or separator takes, in mm."""
@@ -51,7 +55,7 @@ class Lettering:
 
     def width(self, char: str) -> float:
         """Width of one character's ink in mm."""
-        return glyph(self.face, char).width * self.height * self.squeeze
+        return glyph(self.face, self.drawn(char)).width * self.height * self.squeeze
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +64,8 @@ class Painter:
 
     canvas: Image
     scale: float  # pixels per mm
-    face: Path
-    small: Path
+    face: Face
+    small: Face
     ink: Colour
     rng: np.random.Generator
     wobble: float
@@ -77,6 +81,9 @@ class Painter:
 
     def chance(self, probability: float) -> bool:
         return bool(self.rng.random() < probability)
+
+    def choice(self, one: float, other: float) -> float:
+        return one if self.chance(0.5) else other
 
     def between(self, low: float, high: float) -> float:
         return float(self.rng.uniform(low, high))
@@ -110,7 +117,7 @@ class Painter:
 
     def character(self, char: str, x: float, base: float, widest: float, how: Lettering) -> None:
         """One character centred on `x`, standing on `base`, at most `widest` mm wide."""
-        shape = glyph(how.face, char)
+        shape = glyph(how.face, how.drawn(char))
         width = min(how.width(char), widest)
         wide = max(round(width * self.scale), 1)
         high = max(round(shape.height * how.height * self.scale), 1)

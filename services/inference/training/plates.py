@@ -1,118 +1,39 @@
 """Draws clean number plates: in come a text, a style and a seed, out comes a picture; same input, same
 pixels.
 
-A style is one function that paints (`russian.py`, `world.py`) and one that makes up texts, registered in
-STYLES. A text may hold separators (blank, dash, dot): they are painted but are no part of the plate's text.
+Styles (`styles.py`) say how a plate is painted (`russian.py`, `world.py`, `tworow.py`) and which texts it bears. A text
+may hold separators (blank, dash, dot): they are painted but are no part of the plate's text; "/" begins a second row.
 Nothing here needs torch, so the simulator paints its plates with this module too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from services.inference.training.fonts import dejavu
+from services.inference.training.fonts import Face, dejavu
 from services.inference.training.painter import DIGITS, LATIN, SEPARATORS, Colour, Image, Painter
-from services.inference.training.russian import russian, russian_text
-from services.inference.training.world import (
-    american,
-    european,
-    free,
-    general_text,
-    mercosul,
-    random_text,
-    south_american,
-)
+from services.inference.training.styles import STYLES, Style, Tint
 
-Tint = tuple[Colour, Colour]  # ground and ink
-_WHITE: Tint = ((238, 240, 240), (25, 22, 22))
-_YELLOW: Tint = ((40, 195, 245), (20, 20, 20))
-_BLUE: Tint = ((170, 80, 25), (240, 240, 240))
-_BLACK: Tint = ((28, 26, 25), (235, 235, 235))
-_GREY: Tint = ((165, 168, 168), (25, 22, 22))
+NEW_ROW = "/"
+_NO_SEPARATORS = str.maketrans("", "", SEPARATORS)
+_TALL = 150.0  # mm; a plate of any width that is higher has two rows
+_FREE_SHAPES = ((2.2, 5.2), (1.1, 1.9))  # width by height, of one row and of two
 
 
 @dataclass(frozen=True, slots=True)
 class PlateImage:
-    """A painted plate: `image` (h, w, 3) BGR uint8, nothing around it; `text` as it should be read."""
+    """A painted plate: `image` (h, w, 3) BGR uint8, nothing around it; `rows`: one or two texts as they should be
+    read, from above."""
 
     image: Image
-    text: str
+    rows: tuple[str, ...]
 
-
-@dataclass(frozen=True, slots=True)
-class Style:
-    """One kind of plate: width and height in mm (width 0: any), how it is painted, which texts it bears, its
-    colours (one pair is drawn at random; none: any two that stand out), and its share of the training."""
-
-    size: tuple[float, float]
-    draw: Callable[[Painter, str], None]
-    text: Callable[[np.random.Generator], str]
-    tints: tuple[Tint, ...]
-    share: float
-
-
-_ONE_ROW = (520.0, 112.0)
-_EUROPEAN_TEXTS = [
-    "LL DDD LL",
-    "L-LL DDDD",
-    "LLL DDDD",
-    "DDDD LLL",
-    "LL DDDDD",
-    "LLL-DDD",
-    "DD-LL-DD",
-    "LLDD LL",
-    "LLDDD LL",
-    "LL DD LLL",
-    "DLL DDDD",
-    "L DDDDDD",
-    "LL-DDD-L",
-    "LLL DDL",
-    "L DD LLL",
-    "LL DDDD LL",
-    "DL DDDDD",
-    "L DDD LL",
-    "DD LLL D",
-    "LDD LLL",
-]
-_AMERICAN_TEXTS = [
-    "LLL DDDD",
-    "DLLLDDD",
-    "DDD LLL",
-    "LLL-DDD",
-    "LLLDDDD",
-    "DDDDDD",
-    "LLDDDDD",
-    "LLL DDD",
-    "DDD-DDD",
-    "LDDLLL",
-    "LLLLLLL",
-    "LLLLL",
-    "LL LLL",
-    "LLLL",
-    "LLL LD",
-]
-
-_INDIAN_TEXTS = ["LL DD LL DDDD", "LLDDLLDDDD", "LL-DD-L-DDDD", "LL DD L DDDD", "LLDDLDDDD", "LLD LLLDDDD"]
-
-STYLES: dict[str, Style] = {
-    "ru_private": Style(_ONE_ROW, russian(6), russian_text("LDDDLL"), (_WHITE,), 40),
-    "ru_taxi": Style(_ONE_ROW, russian(5), russian_text("LLDDD"), (_YELLOW,), 4),
-    "ru_trailer": Style(_ONE_ROW, russian(6), russian_text("LLDDDD"), (_WHITE,), 3),
-    "ru_police": Style(_ONE_ROW, russian(5), russian_text("LDDDD"), (_BLUE,), 2),
-    "ru_military": Style(_ONE_ROW, russian(6), russian_text("DDDDLL"), (_BLACK,), 2),
-    "ru_transit": Style(_ONE_ROW, russian(6), russian_text("LLDDDL"), (_WHITE,), 2),
-    "eu": Style(_ONE_ROW, european, general_text(*_EUROPEAN_TEXTS), (_WHITE, _WHITE, _WHITE, _YELLOW, _BLACK), 14),
-    "uk": Style(_ONE_ROW, european, general_text("LLDD LLL", "LDDD LLL"), (_WHITE, _YELLOW), 3),
-    "us": Style((305, 152), american, general_text(*_AMERICAN_TEXTS), (_WHITE, _WHITE, _YELLOW, _BLUE, _BLACK), 6),
-    "mercosul": Style((400, 130), mercosul, general_text("LLLDLDD", "LL DDD LL"), (_WHITE,), 4),
-    "south_american": Style((400, 130), south_american, general_text("LLL-DDDD", "LLL DDD"), (_GREY, _WHITE), 4),
-    "free": Style((0, 112), free, random_text, (), 18),
-    "indian": Style(_ONE_ROW, free, general_text(*_INDIAN_TEXTS), (_WHITE, _WHITE, _YELLOW, _BLACK), 7),
-}
+    @property
+    def text(self) -> str:
+        """All rows in one."""
+        return "".join(self.rows)
 
 
 def plate_text(style: str, rng: np.random.Generator) -> str:
@@ -125,11 +46,11 @@ def render_plate(
     style: str = "ru_private",
     seed: int | np.random.Generator = 0,
     height: int = 112,
-    face: Path | None = None,
-    small: Path | None = None,
+    face: Face | None = None,
+    small: Face | None = None,
     wobble: float = 1.0,
 ) -> PlateImage:
-    """Paint one plate, `height` pixels high. `text` may hold separators; `PlateImage.text` leaves them out.
+    """Paint one plate, `height` pixels high. `text` may hold separators; `PlateImage.rows` leaves them out.
 
     `face` draws the number (default DejaVu Sans Bold), `small` the small print; `wobble` 0 gives a regular
     plate. Raises ValueError for a style that STYLES does not name or a character outside 0-9A-Z and
@@ -137,17 +58,18 @@ def render_plate(
     """
     if style not in STYLES:
         raise ValueError(f"no plate style {style!r}: choose one of {', '.join(STYLES)}")
-    if unknown := set(text) - set(DIGITS + LATIN + SEPARATORS):
+    if unknown := set(text) - set(DIGITS + LATIN + SEPARATORS + NEW_ROW):
         raise ValueError(f"a plate bears 0-9, A-Z, blank, dash and dot only, not {''.join(sorted(unknown))!r}")
     rng = np.random.default_rng(seed)
     kind = STYLES[style]
     ground, ink = _tint(kind, rng, 8 * wobble)
     wide, high = kind.size
-    wide = wide or high * float(rng.uniform(2.2, 5.2))
+    wide = wide or high * float(rng.uniform(*_FREE_SHAPES[high > _TALL]))
     canvas = np.full((height, round(height * wide / high), 3), ground, np.uint8)
     face = face or dejavu()
     kind.draw(Painter(canvas, height / high, face, small or face, ink, rng, wobble), text)
-    return PlateImage(canvas, "".join(char for char in text if char not in SEPARATORS))
+    rows = text.translate(_NO_SEPARATORS).split(NEW_ROW)
+    return PlateImage(canvas, tuple(rows))
 
 
 def _tint(kind: Style, rng: np.random.Generator, wear: float) -> Tint:

@@ -26,7 +26,8 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from services.inference.training.fonts import dejavu
-from services.inference.training.plates import STYLES, plate_text, render_plate
+from services.inference.training.plates import plate_text, render_plate
+from services.inference.training.styles import STYLES
 
 Image = NDArray[np.uint8]
 Corners = NDArray[np.float64]
