@@ -13,6 +13,7 @@ Rules
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import socket
@@ -20,12 +21,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Protocol, Self
 
 import msgspec
 import numpy as np
@@ -35,6 +36,7 @@ from services.inference.decode_wire import (
     Ended,
     FromChild,
     Limits,
+    Lost,
     Open,
     Picture,
     Ready,
@@ -51,6 +53,11 @@ from services.runtime.errors import Reject, Stop
 
 _TRIES = 2
 _START_SECONDS = 60.0
+_STOP_SECONDS = 0.2
+"""How long it may take until somebody is heard who stops us."""
+_LONGEST_POLL_S = 86_400.0
+STOPPED = "stopped before its end"
+"""`Ended.note` of a clip that somebody stopped."""
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "HOME", "TMPDIR")
 
 
@@ -72,6 +79,10 @@ class ChildFault(Exception):
         self.reason = reason
 
 
+class Stopped(Exception):
+    """Somebody wants no more frames of this clip."""
+
+
 class Decoder:
     """Decodes clips, also several at a time in several threads: each has a child of its own.
 
@@ -84,14 +95,29 @@ class Decoder:
         self._slots = slots
         self._idle: list[Child] = []
 
-    def open(self, path: Path, fps: float = 15.0) -> ClipFrames:
+    def open(self, path: Path, fps: float = 15.0, max_width: int = 0, from_ms: int = 0) -> ClipFrames:
         """The frames of a clip, sampled at ``fps`` (0: all). FileNotFoundError; its iteration raises
         Reject."""
         if not path.is_file():
             raise FileNotFoundError(f"no such clip: {path}")
+        return self._frames(self._job(str(path.absolute()), fps, max_width=max_width, from_ms=from_ms))
+
+    def open_photos(self, paths: Sequence[Path], photo_ms: float, max_width: int = 0) -> ClipFrames:
+        """Photos as the frames of one clip, ``photo_ms`` apart, up to the first of another size (`Ended.rest`)."""
+        photos = tuple(str(path.absolute()) for path in paths)
+        return self._frames(self._job("", 0, max_width=max_width, photos=photos, photo_ms=photo_ms))
+
+    def open_address(self, address: str, fps: float, give_up_s: float, max_width: int = 0) -> ClipFrames:
+        """What comes from a camera's address, by the clock and without end; a video there, like a clip."""
+        job = self._job("", fps, max_width=max_width, address=address, give_up_s=give_up_s)
+        return ClipFrames(self, job, math.inf)
+
+    def _job(self, path: str, fps: float, **more: Any) -> Open:
         limits = self._limits
-        job = Open(str(path.absolute()), fps, limits.max_pixels, limits.max_seconds, limits.max_frames)
-        return ClipFrames(self, job, limits.wait_seconds)
+        return Open(path, fps, limits.max_pixels, limits.max_seconds, limits.max_frames, **more)
+
+    def _frames(self, job: Open) -> ClipFrames:
+        return ClipFrames(self, job, self._limits.wait_seconds)
 
     def take(self) -> Child:
         """A child that nobody uses; started where there is none."""
@@ -118,15 +144,27 @@ class Decoder:
         self.close()
 
 
-class ClipFrames:
+class Frames(Protocol):
     """An iteration over the sampled frames of one clip, once. ``info`` is known from the first frame on,
     ``end`` after the last."""
 
+    info: Started | None
+    end: Ended | None
+
+    def __iter__(self) -> Iterator[DecodedFrame]: ...
+
+
+class ClipFrames:
+    """`Frames` from a child. ``stopped``, where it is set, is asked all the time: once it says yes, the clip ends
+    there, as if it were no longer. ``told`` hears why a stream broke off and in how many seconds it is tried again."""
+
     def __init__(self, decoder: Decoder, job: Open, wait_seconds: float) -> None:
         self._decoder, self._job, self._wait = decoder, job, wait_seconds
-        self._next = 0
+        self._next = self._last_ms = 0
         self.info: Started | None = None
         self.end: Ended | None = None
+        self.stopped: Callable[[], bool] | None = None
+        self.told: Callable[[Lost], None] | None = None
 
     def __iter__(self) -> Iterator[DecodedFrame]:
         for tries_left in reversed(range(_TRIES)):
@@ -141,6 +179,10 @@ class ClipFrames:
             except Reject:
                 self._decoder.give_back(child)
                 raise
+            except Stopped:
+                child.close()
+                self.end = Ended(self._last_ms, self._next, STOPPED)
+                return
             except BaseException:  # left early: it is still decoding ahead
                 child.close()
                 raise
@@ -152,13 +194,16 @@ class ClipFrames:
         allowance = _Allowance(self._wait)
         child.send(self._job)
         while True:
-            message = child.receive(allowance)
+            message = child.receive(allowance, self.stopped)
             if isinstance(message, Started):
                 self.info = message
+            elif isinstance(message, Lost):
+                if self.told is not None:
+                    self.told(message)
             elif isinstance(message, Picture):
                 image = child.take(message, self.info)
                 if message.index == self._next:  # a second try repeats what the first gave
-                    self._next += 1
+                    self._next, self._last_ms = self._next + 1, message.time_ms
                     yield DecodedFrame(message.index, message.time_ms, image)
             elif isinstance(message, Refused):
                 raise Reject(message.reason, message.detail)
@@ -215,11 +260,13 @@ class Child:
         except OSError as error:
             raise ChildFault("ended", f"the decoding process ended ({self._status()})") from error
 
-    def receive(self, allowance: _Allowance) -> FromChild:
+    def receive(self, allowance: _Allowance, stopped: Callable[[], bool] | None = None) -> FromChild:
+        """Raises ChildFault; Stopped as soon as ``stopped`` says so."""
         started = time.monotonic()
         try:
-            if not self._connection.poll(max(allowance.left, 0.0)):
-                raise ChildFault("slow", "the decoding process took longer than the time limit")
+            while not self._poll(started + allowance.left, stopped):
+                if time.monotonic() >= started + allowance.left:
+                    raise ChildFault("slow", "the decoding process took longer than the time limit")
             return from_child(self._connection.recv_bytes(1 << 16))
         except (EOFError, OSError) as error:
             raise ChildFault("ended", f"the decoding process ended ({self._status()})") from error
@@ -227,6 +274,13 @@ class Child:
             raise ChildFault("nonsense", "the decoding process sent nonsense") from error
         finally:
             allowance.left -= time.monotonic() - started
+
+    def _poll(self, until_s: float, stopped: Callable[[], bool] | None) -> bool:
+        """Whether there is a message; asked for a while only, where somebody may stop us."""
+        if stopped is not None and stopped():
+            raise Stopped
+        left = max(until_s - time.monotonic(), 0.0)
+        return self._connection.poll(min(left, _LONGEST_POLL_S if stopped is None else _STOP_SECONDS))
 
     def take(self, picture: Picture, info: Started | None) -> NDArray[np.uint8]:
         """Copies a picture out of the ring and frees its slot."""

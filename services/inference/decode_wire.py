@@ -28,13 +28,24 @@ class Limits:
 
 
 class Open(msgspec.Struct, frozen=True, tag=True):
-    """Parent to child: decode this file."""
+    """Parent to child: decode this file; or these photos, or what comes from this address."""
 
     path: str
     fps: float
     max_pixels: int
     max_seconds: int
     max_frames: int
+    max_width: int = 0
+    """Wider frames are made so narrow; 0: as they are."""
+    from_ms: int = 0
+    """Frames before are left out."""
+    photos: tuple[str, ...] = ()
+    """Instead of ``path``: pictures as frames, ``photo_ms`` apart, up to the first of another size."""
+    photo_ms: float = 0.0
+    address: str = ""
+    """Instead of ``path``: a stream, sampled by the clock; a video on the network, by its own time."""
+    give_up_s: float = 0.0
+    """So long may a stream show nothing."""
 
 
 class Release(msgspec.Struct, frozen=True, tag=True):
@@ -71,6 +82,15 @@ class Ended(msgspec.Struct, frozen=True, tag=True):
     decoded: int
     note: str = ""
     """Empty, or what was wrong with a clip that gave frames all the same."""
+    rest: int = 0
+    """Photos that were not looked at, since they have another size: a clip of their own."""
+
+
+class Lost(msgspec.Struct, frozen=True, tag=True):
+    """Child to parent: the stream broke off, or does not begin; it is tried again in ``wait_s`` seconds."""
+
+    why: str
+    wait_s: float
 
 
 class Refused(msgspec.Struct, frozen=True, tag=True):
@@ -81,7 +101,7 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
 
 
 ToChild = Open | Release
-FromChild = Ready | Started | Picture | Ended | Refused
+FromChild = Ready | Started | Picture | Ended | Lost | Refused
 
 encode = msgspec.msgpack.Encoder().encode
 _to_child: msgspec.msgpack.Decoder[ToChild] = msgspec.msgpack.Decoder(ToChild)

@@ -13,17 +13,18 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 from services.inference.core.spread import Spread
 from services.inference.core.stitch import KeepOptions, Piece, StitchOptions, keep, stitch
 from services.inference.core.tracker import TrackBox, Tracker, TrackerOptions
 from services.inference.core.vote import VoteOptions
-from services.inference.decode import ClipFrames, DecodedFrame, Decoder
+from services.inference.decode import DecodedFrame, Decoder, Frames
 from services.inference.follow import Followed, Picture, join
 from services.inference.models.detector import Detection, Detector
 from services.inference.models.recogniser import Recogniser
@@ -57,6 +58,18 @@ class Progress:
     frames: int
 
 
+class Watch(Protocol):
+    """Somebody who wants to see what is found while it is found. Nothing of it decides about the result."""
+
+    def frame(self, frame: DecodedFrame, found: Sequence[tuple[int | None, Detection]]) -> None:
+        """A frame is done. ``found``: its boxes, each with the number of its track; None: in no track."""
+        ...
+
+    def read(self, track: Followed) -> None:
+        """A track has ended and is read; it may still be joined with another one, or dropped."""
+        ...
+
+
 class Pipeline:
     """Processes one clip after another, or several at a time in several threads; nothing is kept between
     clips."""
@@ -73,10 +86,19 @@ class Pipeline:
 
     def process(self, path: Path, start_ms: int, progress: Callable[[Progress], None] | None = None) -> RecordingResult:
         """Raises Reject for a clip that cannot be decoded, FileNotFoundError for one that is not there."""
+        return self.look(self._decoder.open(path, self._options.fps), start_ms, progress)
+
+    def look(
+        self,
+        frames: Frames,
+        start_ms: int,
+        progress: Callable[[Progress], None] | None = None,
+        watch: Watch | None = None,
+    ) -> RecordingResult:
+        """The same with frames from anywhere; ``watch`` is shown each of them as it is done. Raises Reject."""
         stages = Stages()
         with stages.measure("total"):
-            frames = self._decoder.open(path, self._options.fps)
-            work = _Work(self._detector, self._recogniser, self._options, start_ms, stages)
+            work = _Work(self._detector, self._recogniser, self._options, start_ms, stages, watch)
             for batch in _batches(stages.waits("decode", frames), self._options.detect_batch):
                 work.add(batch)
                 if progress is not None and frames.info is not None:
@@ -120,16 +142,19 @@ class _Work:
         options: PipelineOptions,
         start_ms: int,
         stages: Stages,
+        watch: Watch | None = None,
     ) -> None:
         self._detector, self._recogniser, self._options = detector, recogniser, options
-        self._start_ms, self._stages = start_ms, stages
+        self._start_ms, self._stages, self._watch = start_ms, stages, watch
         self._tracker = Tracker(options.tracker)
         self._living: dict[int, Followed] = {}
         self._unread: list[Followed] = []
         self._read: list[Followed] = []
         self.frames = self.detections = 0
+        self.slowest_s = 0.0
 
     def add(self, batch: list[DecodedFrame]) -> None:
+        began = time.perf_counter()
         with self._stages.measure("detect"):
             found = self._detector.detect([frame.image for frame in batch])
         metrics.BATCH_SIZE.labels("detector").observe(len(batch))
@@ -138,6 +163,7 @@ class _Work:
             for frame, detections in zip(batch, found, strict=True):
                 self._follow(frame, [one for one in detections if self._legible(one)])
         self._read_ended(at_least=self._options.read_batch)
+        self.slowest_s = max(self.slowest_s, (time.perf_counter() - began) / len(batch))
 
     def finish(self) -> tuple[list[TrackResult], int]:
         """The tracks worth publishing, in order of appearance, and the number of those that are not."""
@@ -159,6 +185,8 @@ class _Work:
                 followed = self._living.get(number) or self._begin(number, detection.label)
                 followed.see(self._start_ms + frame.time_ms, frame.index, detection, frame.image)
         self.frames += 1
+        if self._watch is not None:
+            self._watch.frame(frame, list(zip(numbers, detections, strict=True)))
         self._end([number for number in self._living if number not in self._tracker.living()])
 
     def _begin(self, number: int, label: str) -> Followed:
@@ -178,7 +206,11 @@ class _Work:
         with self._stages.measure("read"):
             readings = iter(self._recogniser.read([one.crop for of_track in pictures for one in of_track]))
             for track, of_track in zip(self._unread, pictures, strict=True):
-                self._read += track.read([(one, next(readings)) for one in of_track], self._options.vote)
+                pieces = track.read([(one, next(readings)) for one in of_track], self._options.vote)
+                self._read += pieces
+                if self._watch is not None:
+                    for piece in pieces:
+                        self._watch.read(piece)
         self._unread = []
 
     def _joined(self) -> list[Followed]:
@@ -200,9 +232,7 @@ def _track(number: int, track: Followed) -> TrackResult:
     return TrackResult(number, track.label, track.reading, tuple(track.observations), track.best.shot)
 
 
-def _result(
-    frames: ClipFrames, work: _Work, tracks: list[TrackResult], dropped: int, stages: Stages
-) -> RecordingResult:
+def _result(frames: Frames, work: _Work, tracks: list[TrackResult], dropped: int, stages: Stages) -> RecordingResult:
     assert frames.info is not None and frames.end is not None, "a clip that ended without Reject gave frames"
     return RecordingResult(
         tracks=tuple(tracks),
@@ -215,6 +245,7 @@ def _result(
         dropped=dropped,
         note=frames.end.note,
         seconds={stage: round(seconds, 4) for stage, seconds in stages.seconds.items()},
+        slowest_frame_s=round(work.slowest_s, 4),
     )
 
 

@@ -4,7 +4,7 @@ run`."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from services.contracts.messages import Box, Observation, Reading
 
@@ -52,6 +52,8 @@ class RecordingResult:
     seconds: Mapping[str, float]
     """Wall seconds by stage: ``decode`` (waiting for frames), ``detect``, ``track``, ``read``, and
     ``total``."""
+    slowest_frame_s: float = field(default=0.0, compare=False)
+    """Wall seconds that the frame took that took longest: its share of its batch, without waiting for it."""
 
     @property
     def observations(self) -> int:

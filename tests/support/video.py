@@ -64,7 +64,7 @@ BITS = 8
 def numbered(count: int, step_ms: float, width: int = 320, height: int = 240) -> list[tuple[int, Image]]:
     """Frames that show their number in binary, as eight upright stripes, black or white, most significant
     first."""
-    return [(round(k * step_ms), _striped(k, width, height)) for k in range(count)]
+    return [(round(k * step_ms), striped(k, width, height)) for k in range(count)]
 
 
 def number_of(image: Image) -> int:
@@ -73,7 +73,8 @@ def number_of(image: Image) -> int:
     return sum((stripe.mean() > 128) << (BITS - 1 - i) for i, stripe in enumerate(stripes))
 
 
-def _striped(number: int, width: int, height: int) -> Image:
+def striped(number: int, width: int = 320, height: int = 240) -> Image:
+    """A picture that shows a number below 256; `number_of` tells it."""
     stripes = np.array_split(np.zeros((height, width, 3), np.uint8), BITS, axis=1)
     lit = [np.full_like(stripe, 255 * (number >> (BITS - 1 - i) & 1)) for i, stripe in enumerate(stripes)]
     return np.hstack(lit)
