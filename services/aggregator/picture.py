@@ -73,9 +73,16 @@ def cameras(data: Path) -> list[str]:
 
 
 def load(
-    data: Path, camera: str, *, plane: Plane = "image", results: int | None = None, hours: range | None = None
+    data: Path,
+    camera: str,
+    *,
+    plane: Plane = "image",
+    results: int | None = None,
+    hours: range | None = None,
+    label: str = grid.PLATE,
 ) -> Heatmap:
-    """A camera's heatmap. ``hours``: event time in ms, from start to stop; ``results``: the current ones.
+    """A camera's heatmap. ``hours``: event time in ms, from start to stop; ``results``: the current ones; ``label``:
+    the class of the detector that was counted.
 
     Where cells were made under several versions (frame size, cell size, homography), the one with the newest hour.
     Raises NothingToDraw.
@@ -84,6 +91,7 @@ def load(
     where = f"results={results}/plane={plane}/version=*/camera={tables.encoded(camera)}/date=*/hour=*/*.parquet"
     files = [(hour_of(path), path) for path in sorted((data / "heatmap").glob(where))]
     files = [(hour, path) for hour, path in files if hours is None or hours.start - HOUR_MS < hour < hours.stop]
+    files = [(hour, path) for hour, path in files if grid.label_of(version_of(path)) == label]
     if not files:
         raise NothingToDraw(f"no {plane}-plane heatmap of {camera}; there are: {', '.join(cameras(data)) or 'none'}")
     _, version = max((hour, version_of(path)) for hour, path in files)
@@ -109,7 +117,7 @@ def _add_up(camera: str, plane: Plane, version: str, files: list[tuple[int, Path
         raise NothingToDraw(f"the {plane}-plane heatmap of {camera} is empty")
     name, _, k = version.rpartition("-k")
     if plane == "image":
-        width, _, height = name.partition("x")
+        width, _, height = name.rpartition("@")[2].partition("x")
         size = (float(width), float(height))
     return Heatmap(camera, plane, version, float(k), *size, cells, min(used), max(used) + HOUR_MS, off_plan)
 

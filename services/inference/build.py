@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from services.contracts.messages import Models
 from services.inference.decode import Decoder
-from services.inference.models.detector import DETECTOR_ONNX, Detector, OnnxDetector
+from services.inference.models.detector import DETECTOR_ONNX, LetterboxDetector, OnnxDetector
 from services.inference.models.factory import create_detector
 from services.inference.models.recogniser import WEIGHTS as RECOGNISER_ONNX
 from services.inference.models.recogniser import OnnxRecogniser
 from services.inference.pipeline import Pipeline
 from services.inference.settings import PipelineSettings
+from services.runtime.errors import Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Inference:
 def build_inference(settings: PipelineSettings) -> Inference:
     """Loads the models. Stop where weights are missing or wrong, or the device is not there."""
     detector, detector_file = _detector(settings)
+    _check_classes(settings.options.classes, detector)
     recogniser_file = settings.recogniser_weights or RECOGNISER_ONNX
     recogniser = OnnxRecogniser(recogniser_file, settings.threads, settings.read_batch)
     decoder = Decoder(settings.limits, settings.threads)
@@ -55,7 +57,14 @@ def model_name(weights: Path) -> str:
     return f"{weights.stem}-{hashlib.sha256(weights.read_bytes()).hexdigest()[:12]}"
 
 
-def _detector(settings: PipelineSettings) -> tuple[Detector, Path]:
+def _check_classes(classes: Sequence[str], detector: LetterboxDetector) -> None:
+    known = sorted(set(detector.names.values()))
+    unknown = [name for name in classes if name not in known]
+    if unknown:
+        raise Stop(f"the detector has no class {', '.join(unknown)}; it has: {', '.join(known)}")
+
+
+def _detector(settings: PipelineSettings) -> tuple[LetterboxDetector, Path]:
     detector = create_detector(
         settings.device,
         settings.detector_weights,

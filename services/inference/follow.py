@@ -33,6 +33,11 @@ _JPEG_QUALITY = 92
 _SURE = 0.5  # a reading with a character below this says nothing about which vehicle it is
 
 
+def is_plate(label: str) -> bool:
+    """Whether a class of the detector is read; all others are only followed."""
+    return "plate" in label.lower()
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
     """A plate cut from a frame: ``image`` holds some of its surroundings, ``box`` is in pixels of the
@@ -99,6 +104,14 @@ class Followed:
         ]
         earlier = [(one, read) for one, read in readings if one.observation < place]
         return [*first.read(earlier, options), *second.read(later, options)]
+
+    def leave_unread(self) -> None:
+        """For what is no plate: its clearest picture is its best."""
+        kept = max(self.pictures.kept(), key=lambda one: one.value, default=None)
+        if kept is not None:
+            seen = self.observations[kept.item.observation]
+            self.best = Shown("", kept.value, Shot(_jpeg(kept.item.image), seen.time_ms, seen.box))
+        self.pictures = Spread(0)
 
     def _parted(self, place: int) -> tuple[Followed, Followed]:
         first, second = self.observations[:place], self.observations[place:]

@@ -6,6 +6,7 @@ Rules
   life, each the clearest of its stretch; they are read in batches over all plates once their track has ended.
 - What comes out is a function of the clip, the weights and the options: nothing depends on the clock or the
   machine's load.
+- What is no plate (another class of the detector) is followed all the same, and not read.
 - The best shot is cut from the very frame whose reading it shows.
 """
 
@@ -21,11 +22,11 @@ from pathlib import Path
 from typing import Protocol
 
 from services.inference.core.spread import Spread
-from services.inference.core.stitch import KeepOptions, Piece, StitchOptions, keep, stitch
+from services.inference.core.stitch import KeepOptions, Piece, StitchOptions, keep, seen_enough, stitch
 from services.inference.core.tracker import TrackBox, Tracker, TrackerOptions
 from services.inference.core.vote import VoteOptions
 from services.inference.decode import DecodedFrame, Decoder, Frames
-from services.inference.follow import Followed, Picture, join
+from services.inference.follow import Followed, Picture, is_plate, join
 from services.inference.models.detector import Detection, Detector
 from services.inference.models.recogniser import Recogniser
 from services.inference.result import RecordingResult, TrackResult
@@ -38,6 +39,8 @@ class PipelineOptions:
     """Frame rate to sample at; 0 takes every frame."""
     detect_batch: int = 4
     read_batch: int = 64
+    classes: tuple[str, ...] = ()
+    """Labels that are followed; empty: all."""
     reads_per_track: int = 16
     """Pictures of a track that are read, at most; 0 reads all."""
     min_width: float = 20.0
@@ -175,7 +178,8 @@ class _Work:
             return [_track(number, one) for number, one in enumerate(kept)], len(joined) - len(kept)
 
     def _legible(self, detection: Detection) -> bool:
-        return detection.w >= self._options.min_width and detection.h >= self._options.min_height
+        wanted = not self._options.classes or detection.label in self._options.classes
+        return wanted and detection.w >= self._options.min_width and detection.h >= self._options.min_height
 
     def _follow(self, frame: DecodedFrame, detections: list[Detection]) -> None:
         boxes = [TrackBox(one.x, one.y, one.w, one.h, one.score, one.label) for one in detections]
@@ -190,11 +194,24 @@ class _Work:
         self._end([number for number in self._living if number not in self._tracker.living()])
 
     def _begin(self, number: int, label: str) -> Followed:
-        self._living[number] = Followed(number, label, Spread[Picture](self._options.reads_per_track))
+        pictures = self._options.reads_per_track if is_plate(label) else 1
+        self._living[number] = Followed(number, label, Spread[Picture](pictures))
         return self._living[number]
 
     def _end(self, numbers: list[int]) -> None:
-        self._unread.extend(self._living.pop(number) for number in numbers)
+        for number in numbers:
+            track = self._living.pop(number)
+            if is_plate(track.label):
+                self._unread.append(track)
+            else:
+                track.leave_unread()
+                self._take([track])
+
+    def _take(self, pieces: list[Followed]) -> None:
+        self._read += pieces
+        if self._watch is not None:
+            for piece in pieces:
+                self._watch.read(piece)
 
     def _read_ended(self, at_least: int) -> None:
         """Reads the pictures of all ended tracks in one go, once there are enough of them."""
@@ -206,11 +223,7 @@ class _Work:
         with self._stages.measure("read"):
             readings = iter(self._recogniser.read([one.crop for of_track in pictures for one in of_track]))
             for track, of_track in zip(self._unread, pictures, strict=True):
-                pieces = track.read([(one, next(readings)) for one in of_track], self._options.vote)
-                self._read += pieces
-                if self._watch is not None:
-                    for piece in pieces:
-                        self._watch.read(piece)
+                self._take(track.read([(one, next(readings)) for one in of_track], self._options.vote))
         self._unread = []
 
     def _joined(self) -> list[Followed]:
@@ -224,7 +237,10 @@ class _Work:
 
 
 def _worth(track: Followed, options: KeepOptions) -> bool:
-    return track.best is not None and keep(track.reading, [one.detection for one in track.observations], options)
+    scores = [one.detection for one in track.observations]
+    if not is_plate(track.label):
+        return track.best is not None and seen_enough(scores, options)
+    return track.best is not None and keep(track.reading, scores, options)
 
 
 def _track(number: int, track: Followed) -> TrackResult:

@@ -44,7 +44,13 @@ class PipelineSettings(Settings):
     )
     detector_weights: FilePath | None = Field(
         default=None,
-        description="Other weights for the detector: .onnx on the CPU, .pt on CUDA. Not set: the shipped ones.",
+        description="Other weights for the detector, a YOLO of any classes: .onnx on the CPU, .pt with "
+        "plateflow[gpu]. Not set: the shipped ones.",
+    )
+    classes: str = Field(
+        default="",
+        description="Which classes of the detector are followed, with commas between (`person,car`); not set: all. "
+        "Only a class with `plate` in its name is read.",
     )
     recogniser_weights: FilePath | None = Field(
         default=None, description="Other weights (.onnx) for the recogniser. Not set: the shipped ones."
@@ -124,6 +130,7 @@ class PipelineSettings(Settings):
             fps=self.sample_fps,
             detect_batch=self.detect_batch,
             read_batch=self.read_batch,
+            classes=tuple(name for part in self.classes.split(",") if (name := part.strip())),
             reads_per_track=self.reads_per_track,
             min_width=self.min_plate_width,
             min_height=self.min_plate_height,

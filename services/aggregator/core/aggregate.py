@@ -187,7 +187,8 @@ class _Reckoning:
             self.on_plan = self.on.tolist()
 
     def result(self) -> Result:
-        text, options = self.track.reading.text, self.options
+        options = self.options
+        text = self.track.reading.text or self.track_id  # what is not read is like nothing but itself
         chosen, resting = self.world.dedup.select(text, self.times, self.centers, options)
         opened = Open(self.passage_id, self.times[0], self.times[-1])
         continues = self.world.passages.link(text, opened, options.gap_ms)
@@ -212,7 +213,7 @@ class _Reckoning:
     def _ground(self, result: Result, ground: Ground, chosen: list[int], vehicle: bool) -> None:
         cells = grid.ground_cells(self.gx, self.gy, self.on, ground.cell)
         hours = grid.tally(self.times, cells, chosen, vehicle, self.options.dwell_cap_ms)
-        result.ground = grid.ground_layer(ground.version, ground.cell)
+        result.ground = grid.ground_layer(ground.version, ground.cell, self.track.label)
         result.cells.update(((result.ground, hour), added) for hour, added in hours.items())
         for index in chosen:
             if not self.on_plan[index]:

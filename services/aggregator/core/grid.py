@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+from urllib.parse import quote, unquote
 
 import numpy as np
 import numpy.typing as npt
@@ -34,16 +35,31 @@ class Layer(NamedTuple):
     plane: str
     """``image`` or ``ground``."""
     version: str
-    """Names the frame size or homography, and the cell size: cells of one version can be added."""
+    """Names what is counted (``person@...``; plates without), the frame size or homography, and the cell size: cells of
+    one version can be added."""
     cell: float
 
 
+PLATE = "plate"
+"""The label whose layers are named without it."""
+
+
 def image_layer(track: Track, cell: int) -> Layer:
-    return Layer("image", f"{track.frame_width}x{track.frame_height}-k{cell}", cell)
+    return Layer("image", f"{_of(track.label)}{track.frame_width}x{track.frame_height}-k{cell}", cell)
 
 
-def ground_layer(version: str, cell: float) -> Layer:
-    return Layer("ground", f"{version}-k{cell:g}", cell)
+def ground_layer(version: str, cell: float, label: str = PLATE) -> Layer:
+    return Layer("ground", f"{_of(label)}{version}-k{cell:g}", cell)
+
+
+def label_of(version: str) -> str:
+    """What the cells of a version count."""
+    label, at, _ = version.rpartition("@")
+    return unquote(label) if at else PLATE
+
+
+def _of(label: str) -> str:
+    return "" if label == PLATE else f"{quote(label, safe='')}@"
 
 
 def image_cells(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], width: int, height: int, k: int) -> list[Cell]:

@@ -60,6 +60,14 @@ class Letterbox:
         scaled_width, scaled_height = max(1, round(width * scale)), max(1, round(height * scale))
         return cls(width, height, scaled_width, scaled_height, _up(scaled_width, stride), _up(scaled_height, stride))
 
+    @classmethod
+    def within(cls, width: int, height: int, input_width: int, input_height: int) -> Letterbox:
+        """For a network that takes one size of input only."""
+        scale = min(input_width / width, input_height / height)
+        scaled_width = min(input_width, max(1, round(width * scale)))
+        scaled_height = min(input_height, max(1, round(height * scale)))
+        return cls(width, height, scaled_width, scaled_height, input_width, input_height)
+
     @property
     def scales(self) -> tuple[float, float]:
         return self.scaled_width / self.width, self.scaled_height / self.height

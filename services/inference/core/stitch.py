@@ -107,10 +107,15 @@ def stitch(pieces: Sequence[Piece], options: StitchOptions | None = None) -> lis
 def keep(reading: Reading, scores: Sequence[float], options: KeepOptions | None = None) -> bool:
     """Whether a track with this reading and these detection scores is a plate worth publishing."""
     options = options or KeepOptions()
-    if len(scores) == 1 and scores[0] < options.single_score:
+    if not seen_enough(scores, options):
         return False
     decided = sum(character != UNDECIDED for character in reading.text)
     return decided >= options.min_decided and _decided_confidence(reading) >= options.min_confidence
+
+
+def seen_enough(scores: Sequence[float], options: KeepOptions) -> bool:
+    """Whether a track with these detection scores is there at all, whatever its reading."""
+    return len(scores) > 1 or scores[0] >= options.single_score
 
 
 def _decided_confidence(reading: Reading) -> float:

@@ -28,6 +28,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from services.inference.core.boxes import Letterbox, suppress
+from services.inference.models.layouts import UnknownLayout, boxes_of
 from services.runtime.errors import Stop
 
 Frame = NDArray[np.uint8]
@@ -64,6 +65,8 @@ class LetterboxDetector(ABC):
         if input_size <= 0 or input_size % 32:
             raise ValueError(f"input_size must be a positive multiple of 32, not {input_size}")
         self._confidence, self._iou, self._size = confidence, iou, input_size
+        self._fixed: tuple[int, int] | None = None
+        """Width and height, where the network takes inputs of one size only."""
         self.names: Mapping[int, str] = {0: "plate"}
 
     @abstractmethod
@@ -71,7 +74,7 @@ class LetterboxDetector(ABC):
         """(B, H, W, 3) BGR -> (B, 4 + classes, anchors): centre x, y, width, height in pixels, scores."""
 
     def detect(self, frames: Sequence[Frame]) -> list[list[Detection]]:
-        letterboxes = [_letterbox_of(frame, self._size) for frame in frames]
+        letterboxes = [_letterbox_of(frame, self._size, self._fixed) for frame in frames]
         found: list[list[Detection]] = [[] for _ in frames]
         for indices in _by_input_shape(letterboxes):
             inputs = np.stack([_draw(frames[i], letterboxes[i]) for i in indices])
@@ -93,7 +96,9 @@ class LetterboxDetector(ABC):
 
     def _detection(self, corners: NDArray[np.float64], score: float, label: int) -> Detection:
         x1, y1, x2, y2 = (round(float(value), 2) for value in corners)
-        return Detection(x1, y1, round(x2 - x1, 2), round(y2 - y1, 2), round(score, 4), self.names[label])
+        return Detection(
+            x1, y1, round(x2 - x1, 2), round(y2 - y1, 2), round(score, 4), self.names.get(label, f"class {label}")
+        )
 
 
 class OnnxDetector(LetterboxDetector):
@@ -111,14 +116,32 @@ class OnnxDetector(LetterboxDetector):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         self._session = _session(weights, options)
-        self._input = self._session.get_inputs()[0].name
+        self._weights = weights
+        given = self._session.get_inputs()[0]
+        self._input, self._half = given.name, given.type == "tensor(float16)"
+        batch, _, height, width = given.shape if len(given.shape) == 4 else (None,) * 4
+        self._batch = batch if isinstance(batch, int) else None
+        if isinstance(width, int) and isinstance(height, int):
+            self._fixed = width, height
         names = self._session.get_modelmeta().custom_metadata_map.get("names")
+        self._classes = None
         if names:
             self.names = {int(key): str(value) for key, value in ast.literal_eval(names).items()}
+            self._classes = len(self.names)
 
     def forward(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
-        (output,) = self._session.run(None, {self._input: network_input(inputs)})
-        return np.asarray(output, dtype=np.float32)
+        step = self._batch or len(inputs)
+        outputs = [self._run(inputs[start : start + step], step) for start in range(0, len(inputs), step)]
+        try:
+            return np.stack([boxes_of(one, self._classes) for output in outputs for one in output])
+        except UnknownLayout as error:
+            raise Stop(f"{self._weights} is no YOLO detector: {error}; name another file") from error
+
+    def _run(self, inputs: NDArray[np.uint8], step: int) -> NDArray[np.float32]:
+        missing = step - len(inputs)  # a network of a fixed batch takes no fewer
+        planes = network_input(np.concatenate([inputs, inputs[-1:].repeat(missing, 0)]) if missing else inputs)
+        output = self._session.run(None, {self._input: planes.astype(np.float16) if self._half else planes})[0]
+        return np.asarray(output, dtype=np.float32)[: len(inputs)]
 
 
 def _session(weights: Path, options: Any) -> Any:
@@ -156,9 +179,11 @@ def _check_card(weights: Path, content: bytes) -> None:
         raise Stop(f"{weights} is not the file its model card describes (SHA-256 differs); install plateflow again")
 
 
-def _letterbox_of(frame: Frame, size: int) -> Letterbox:
+def _letterbox_of(frame: Frame, size: int, fixed: tuple[int, int] | None) -> Letterbox:
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
         raise ValueError(f"a frame must be (height, width, 3) uint8, not {frame.shape} {frame.dtype}")
+    if fixed is not None:
+        return Letterbox.within(frame.shape[1], frame.shape[0], *fixed)
     return Letterbox.fit(frame.shape[1], frame.shape[0], size)
 
 
