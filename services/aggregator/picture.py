@@ -237,7 +237,10 @@ def _titles(axes: Any, heatmap: Heatmap) -> None:
     ]
     if heatmap.off_plan:
         facts.append(f"{heatmap.off_plan:,} off the plan")
+    label = grid.label_of(heatmap.version)
     where = "where number plates were seen" if heatmap.plane == "image" else "where vehicles were, on the plan"
+    if label != grid.PLATE:
+        where = f"where “{label}” was seen{'' if heatmap.plane == 'image' else ', on the plan'}"
     for text, up, style in (
         (f"{heatmap.camera}: {where}", 28, {"fontsize": 14, "fontweight": "bold"}),
         ("   ·   ".join(facts), 10, {"fontsize": 10, "color": PALE_INK}),

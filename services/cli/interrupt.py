@@ -1,4 +1,7 @@
-"""Ctrl+C at a good moment: what is half done is finished first."""
+"""Ctrl+C at a good moment: what is half done is finished first.
+
+While something long is at hand, the first Ctrl+C asks it to come to its end (`asked`); the second gives it up.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ class Interrupt:
     """While its ``with`` block runs, Ctrl+C raises KeyboardInterrupt within `allowed` alone; elsewhere it is kept."""
 
     def __init__(self) -> None:
-        self._asked = self._open = False
+        self.asked = self._open = self._gently = False
 
     def __enter__(self) -> Self:
         self._former = signal.signal(signal.SIGINT, self._handle)
@@ -26,13 +29,24 @@ class Interrupt:
         """Nothing is lost where this block is left at any point. Raises KeyboardInterrupt, also a kept one."""
         self._open = True
         try:
-            if self._asked:
+            if self.asked:
                 raise KeyboardInterrupt
             yield
         finally:
             self._open = False
 
+    @contextmanager
+    def gently(self) -> Iterator[None]:
+        """Within, somebody looks at `asked`; only another Ctrl+C raises KeyboardInterrupt, as one before does."""
+        if self.asked:
+            raise KeyboardInterrupt
+        self._gently = True
+        try:
+            yield
+        finally:
+            self._gently = False
+
     def _handle(self, *_: Any) -> None:
-        self._asked = True
-        if self._open:
+        again, self.asked = self.asked, True
+        if self._open or (self._gently and again):
             raise KeyboardInterrupt

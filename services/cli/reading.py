@@ -1,30 +1,36 @@
 """Recording after recording through the pipeline into the folder: what `plateflow run` does with its inputs.
 
-In: a `Job`, the settings. Out: a `Tally`, and the folder of `services.cli.outputs`. One input that cannot be read is
-named and counted; the rest is read. Ctrl+C gives up the recording at hand; all before it is kept and closed.
+In: a `Job`, the settings. Out: a `Tally`, the folder of `services.cli.outputs`, and the outputs that were wished for.
+
+Rules
+- One input that cannot be read is named and counted; the rest is read.
+- Ctrl+C (or closing the window) ends the recording at hand where it is: what was seen of it is a recording, kept and
+  closed like all before it, and ``--append`` goes on there. A second Ctrl+C gives up the recording at hand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import closing
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.aggregator.core.config import Config
-from services.cli.background import Picture, first_frame
-from services.cli.inputs import Found, Source, Starts, find
+from services.cli import outputs_build
+from services.cli.background import Picture
+from services.cli.inputs import Found, Kind, Source, Starts, find
 from services.cli.interrupt import Interrupt
-from services.cli.outputs import Outputs, check_folder, picture_path, writable
+from services.cli.outputs import Earlier, Folder, check_folder, earlier_results, picture_path, writable
+from services.cli.outputs_build import Wishes
+from services.cli.outputs_port import Outputs
+from services.cli.reader import Reader
 from services.cli.run_show import RunShow
-from services.contracts.identity import clip_id, recording_id
-from services.contracts.messages import Clip, Passage
+from services.cli.window import NoDisplay, Window
+from services.contracts.messages import Passage
 from services.inference.build import Inference, build_inference
 from services.inference.settings import PipelineSettings
-from services.runtime.errors import Reject
-
-RESULTS = 1
-"""Version of the results: a folder holds one."""
+from services.runtime.errors import SettingsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +38,19 @@ class Job:
     """What to read and where to."""
 
     names: Sequence[str]
-    out: Path
-    camera: str | None
-    first_ms: int | None
+    out: Path | None
+    camera: str | None = None
+    first_ms: int | None = None
     """``--start``"""
+    kind: Kind = "auto"
+    separate: bool = False
+    """Each photo is a recording of its own."""
+    max_width: int = 0
+    append: bool = False
+    give_up_s: float = 60.0
+    for_s: float | None = None
+    """So long a stream is watched."""
+    wishes: Wishes = field(default_factory=Wishes)
 
 
 @dataclass(slots=True)
@@ -47,8 +62,8 @@ class Tally:
     failed: int = 0
     interrupted: bool = False
     passages: list[Passage] = field(default_factory=list)
-    videos: dict[str, Path] = field(default_factory=dict)
-    """Per camera with a passage, a video that shows what it looks at."""
+    written: list[str] = field(default_factory=list)
+    """A line for each output."""
 
     @property
     def exit_code(self) -> int:
@@ -58,11 +73,13 @@ class Tally:
 def read_all(job: Job, settings: PipelineSettings, config: Config) -> Tally:
     """Reads all there is. SettingsError where the folder is not fit; Stop where models or disk are not."""
     tally = Tally()
-    with Interrupt() as interrupt, RunShow() as show:
+    with Interrupt() as interrupt, RunShow() as show, _folder(job) as out:
         try:
             with interrupt.allowed():
-                earlier = check_folder(job.out)
-                found = find(job.names, job.camera, times_in_names=job.first_ms is None)
+                there = check_folder(out)
+                times_in_names = job.first_ms is None
+                found = find(job.names, job.camera, times_in_names, job.kind, job.separate)
+                outputs_build.check(job.wishes, found.sources)
                 _tell(found, config, show)
                 tally.failed = len(found.faults)
                 if not found.sources:
@@ -72,11 +89,24 @@ def read_all(job: Job, settings: PipelineSettings, config: Config) -> Tally:
         except KeyboardInterrupt:
             tally.interrupted = True
             return tally
-        if earlier:
-            show.say(f"the results of an earlier run in {job.out} are replaced")
+        if there and not job.append:
+            show.say(f"the results of an earlier run in {out} are replaced")
         with closing(models):
-            _read(job, found.sources, models, config, tally, show, interrupt)
+            earlier = earlier_results(out) if job.append else None
+            _Run(job, out, models, settings, config, earlier, tally, show, interrupt).read(found.sources)
     return tally
+
+
+@contextmanager
+def _folder(job: Job) -> Iterator[Path]:
+    """Where the results go; for nobody to see, where no folder was named."""
+    if job.out is not None:
+        yield job.out
+        return
+    if job.append:
+        raise SettingsError("--append continues the results of an earlier run: name their folder with --out")
+    with tempfile.TemporaryDirectory(prefix="plateflow-") as folder:
+        yield Path(folder, "results")
 
 
 def _tell(found: Found, config: Config, show: RunShow) -> None:
@@ -94,101 +124,87 @@ def _tell(found: Found, config: Config, show: RunShow) -> None:
             show.say(f"{name}: ground plane from {fit}")
 
 
-def _read(
-    job: Job,
-    sources: Sequence[Source],
-    models: Inference,
-    config: Config,
-    tally: Tally,
-    show: RunShow,
-    interrupt: Interrupt,
-) -> None:
-    starts = Starts(job.first_ms or 0)
-    with closing(Outputs(job.out, config)) as outputs:
-        reader = _Reader(models, outputs, starts, tally, show)
-        for source in sources:
-            try:
-                reader.read(source, interrupt)
-            except KeyboardInterrupt:
-                tally.interrupted = True
-                show.say("stopped: what was read before is kept", "yellow")
-                break
-    for camera, video in tally.videos.items():
-        show.last(f"drawing the heatmap of {camera}")
-        draw(job.out, camera, _background(models, video))
+@dataclass(slots=True)
+class _Run:
+    """One run, once its models are loaded."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Reader:
+    job: Job
+    out: Path
     models: Inference
-    outputs: Outputs
-    starts: Starts
+    settings: PipelineSettings
+    config: Config
+    earlier: Earlier | None
     tally: Tally
     show: RunShow
+    interrupt: Interrupt
+    window: Window | None = None
 
-    def read(self, source: Source, interrupt: Interrupt) -> None:
-        """One recording. Raises KeyboardInterrupt, while nothing of it is written."""
-        self.show.start(source.path.name)
-        start_ms = self.starts.of(source)
+    def read(self, sources: Sequence[Source]) -> None:
+        self.window = self._window()
+        with closing(Folder(self.out, self.config, self.earlier)) as folder:
+            with writable(self.out):
+                outputs = self._outputs(len(sources))
+            reader = self._reader(folder, outputs)
+            try:
+                for source in sources:
+                    reader.read(source)
+                    if self._stopped():
+                        raise KeyboardInterrupt
+            except KeyboardInterrupt:
+                self.tally.interrupted = True
+                self.show.say("stopped: what was read before is kept", "yellow")
+            finally:
+                with writable(self.out):
+                    self.tally.written += outputs.close().splitlines()
+        if self.job.out is not None:
+            for (camera, label), picture in reader.seen.items():
+                self.show.last(f"drawing the heatmap of {camera}")
+                draw(self.out, camera, label, picture())
+        if self.window is not None:
+            if not self.window.closed and not self.interrupt.asked:
+                self.show.say("done: press q in the window to close it")
+                self.window.wait(lambda: self.interrupt.asked)
+            self.window.destroy()
+
+    def _stopped(self) -> bool:
+        return self.interrupt.asked or (self.window is not None and self.window.closed)
+
+    def _window(self) -> Window | None:
+        if not self.job.wishes.show:
+            return None
         try:
-            with interrupt.allowed():
-                result = self.models.pipeline.process(source.path, start_ms, self.show.progress)
-        except (Reject, OSError) as error:
-            self.tally.failed += 1
-            self.show.fail(str(source.path), error.detail if isinstance(error, Reject) else _gone(source.path))
-            return
-        self.starts.ended(source, start_ms + result.duration_ms)
-        passages = self.outputs.add(_clip(source, start_ms), result, self.models.models)
-        self._count(source, result.frames, passages)
-        self.show.finish(str(source.path), result.frames, len(passages), result.note)
+            return Window("plateflow")
+        except NoDisplay as error:
+            self.show.say(f"--show is off: {error}", "yellow")
+            return None
 
-    def _count(self, source: Source, frames: int, passages: list[Passage]) -> None:
-        self.tally.recordings += 1
-        self.tally.frames += frames
-        self.tally.passages += passages
-        if passages:
-            self.tally.videos.setdefault(source.camera, source.path)
+    def _outputs(self, inputs: int) -> Outputs:
+        say, recogniser = self.show.event, self.models.recogniser
+        return outputs_build.build(
+            self.job.wishes, recogniser, self.config, inputs, self.job.append, say, self.window, self._stopped
+        )
 
-
-def _clip(source: Source, start_ms: int) -> Clip:
-    """The recording as a clip message; size and digest stay out, since nobody fetches it."""
-    recording = recording_id(source.key)
-    return Clip(
-        id=clip_id(RESULTS, recording),
-        results=RESULTS,
-        recording_id=recording,
-        camera=source.camera,
-        key=source.key,
-        source="local",
-        start_ms=start_ms,
-        path=str(source.path),
-        size=0,
-        sha256="",
-    )
+    def _reader(self, folder: Folder, outputs: Outputs) -> Reader:
+        ends = self.earlier.ends_ms if self.earlier is not None else None
+        starts = Starts(self.job.first_ms or 0, ends)
+        return Reader(
+            self.job, self.models, self.settings.sample_fps, folder, outputs, starts, self.earlier or Earlier(),
+            self.tally, self.show, self.interrupt, self._stopped,
+        )  # fmt: skip
 
 
-def _gone(path: Path) -> str:
-    return "it was removed meanwhile" if not path.exists() else "it is no file, or may not be read"
-
-
-def _background(models: Inference, video: Path) -> Picture | None:
-    """A picture of what the camera sees; none where the video has gone meanwhile."""
-    try:
-        return first_frame(models.decoder, video)
-    except (Reject, OSError):
-        return None
-
-
-def draw(out: Path, camera: str, background: Picture | None) -> None:
+def draw(out: Path, camera: str, label: str, background: Picture | None) -> None:
     """The heatmaps of a camera from the Parquet in ``out``, one picture for each plane that it has."""
     from services.aggregator import picture  # not before it is needed: matplotlib takes a second
 
     planes: tuple[picture.Plane, ...] = ("image", "ground")
     for plane in planes:
         try:
-            heatmap = picture.load(out, camera, plane=plane)
+            heatmap = picture.load(out, camera, plane=plane, label=label)
         except picture.NothingToDraw:
             continue
         over = background if plane == "image" else None
+        if over is not None and over.shape[:2] != (round(heatmap.height), round(heatmap.width)):
+            over = None  # of another size than the frames of the newest hour
         with writable(out):
-            picture.draw_heatmap(heatmap, picture_path(out, camera, plane), background=over)
+            picture.draw_heatmap(heatmap, picture_path(out, camera, plane, label), background=over)

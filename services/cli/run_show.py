@@ -5,14 +5,24 @@ Everything a person reads goes to stderr but the table of passages, which is the
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -26,6 +36,9 @@ NAME = 36
 """Letters of a name beside the bar at most."""
 WIDE = 160
 """Columns where there is no terminal to ask."""
+TELL_S = 10.0
+"""How often the state is told where there is no terminal."""
+log = logging.getLogger(__name__)
 _YEAR_MS = 365 * 86_400_000
 
 
@@ -40,6 +53,8 @@ class RunShow:
             TextColumn("{task.fields[count]}  {task.fields[name]}", markup=False),
             BarColumn(bar_width=30),
             TaskProgressColumn(),
+            TextColumn("{task.fields[media]}", markup=False),
+            TimeElapsedColumn(),
             TextColumn("{task.fields[found]}", markup=False),
             TimeRemainingColumn(),
             console=self._console,
@@ -47,6 +62,7 @@ class RunShow:
             disable=not self._live,
         )
         self._done = self._total = self._passages = 0
+        self._began_s = self._told_s = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -56,7 +72,9 @@ class RunShow:
 
     def begin(self, total: int) -> None:
         self._total = total
-        self._task = self._progress.add_task("", total=total, count=f"0/{total}", name="loading the models", found="")
+        self._task = self._progress.add_task(
+            "", total=total, count=f"0/{total}", name="loading the models", found="", media=""
+        )
         self._progress.start()
 
     def start(self, name: str) -> None:
@@ -69,16 +87,36 @@ class RunShow:
 
     def progress(self, clip: ClipProgress) -> None:
         part = min(clip.done_ms / clip.duration_ms, 1.0) if clip.duration_ms else 0.0
-        self._progress.update(self._task, completed=self._done + part)
+        media = f"{_minutes(clip.done_ms)}{f' of {_minutes(clip.duration_ms)}' if clip.duration_ms else ''}"
+        self._progress.update(self._task, completed=self._done + part, media=media)
+        now_s = time.monotonic()
+        if not self._live and now_s - self._told_s >= TELL_S:
+            self._told_s = now_s
+            self.say(f"{media}, {_count(clip.frames, 'frame')}, {now_s - self._began_s:.0f} s since the start")
 
-    def finish(self, name: str, frames: int, passages: int, note: str) -> None:
-        """The recording at hand is read."""
+    def drawing(self, at_work: bool) -> None:
+        """The recording at hand is read; pictures are made of it."""
+        if at_work:
+            self._progress.update(self._task, name="drawing", media="")
+
+    def finish(self, name: str, frames: int, passages: int, note: str, whole: bool = True) -> None:
+        """The recording at hand is read; ``whole``: so is its input."""
         self._passages += passages
-        self._advance()
+        self._advance(whole)
         if not self._live:
             self.say(f"{self._done}/{self._total}  {name}: {_count(frames, 'frame')}, {_count(passages, 'passage')}")
         if note:
             self.say(f"{name}: {note}", "yellow")
+
+    def skip(self, text: str) -> None:
+        """The input at hand needs no reading."""
+        self._advance()
+        self.say(text)
+
+    def event(self, text: str) -> None:
+        """A line about a plate: to a log only where plates may be."""
+        log.debug("%s", text)
+        self._console.print(Text(text), soft_wrap=True)
 
     def fail(self, name: str, reason: str) -> None:
         """The recording at hand cannot be read."""
@@ -90,14 +128,15 @@ class RunShow:
 
     def say(self, text: str, style: str = "") -> None:
         """A line above the bar."""
+        log.log(logging.WARNING if style else logging.INFO, "%s", text)
         self._console.print(Text(text, style=style), soft_wrap=True)
 
-    def _advance(self) -> None:
-        self._done += 1
+    def _advance(self, whole: bool = True) -> None:
+        self._done = min(self._done + whole, self._total)
         self._progress.update(self._task, completed=self._done, found=_count(self._passages, "passage"))
 
 
-def print_table(passages: Sequence[Passage], out: Path, to_stderr: bool) -> None:
+def print_table(passages: Sequence[Passage], out: Path | None, to_stderr: bool) -> None:
     """Plate, camera, first and last seen, confidence, one row for each passage."""
     on_terminal = (sys.stderr if to_stderr else sys.stdout).isatty()
     console = Console(stderr=to_stderr, highlight=False, width=None if on_terminal else WIDE)
@@ -112,7 +151,8 @@ def print_table(passages: Sequence[Passage], out: Path, to_stderr: bool) -> None
     else:
         console.print("no number plate was read")
     if len(passages) > SHOWN:
-        console.print(f"and {_count(len(passages) - SHOWN, 'more passage')} in {out / 'passages.csv'}", markup=False)
+        where = f" in {out / 'passages.csv'}" if out is not None else ""
+        console.print(f"and {_count(len(passages) - SHOWN, 'more passage')}{where}", markup=False)
 
 
 def clock(time_ms: int) -> str:
@@ -123,8 +163,18 @@ def clock(time_ms: int) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{ms / 1000:06.3f}"
 
 
+def _minutes(time_ms: int) -> str:
+    return f"{time_ms // 60_000}:{time_ms // 1000 % 60:02}"
+
+
 def _cells(one: Passage) -> tuple[str, ...]:
-    return one.plate, one.camera, clock(one.first_seen_ms), clock(one.last_seen_ms), f"{one.confidence:.2f}"
+    return (
+        one.plate or one.label,
+        one.camera,
+        clock(one.first_seen_ms),
+        clock(one.last_seen_ms),
+        f"{one.confidence:.2f}",
+    )
 
 
 def _short(name: str) -> str:

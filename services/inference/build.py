@@ -13,7 +13,7 @@ from services.inference.decode import Decoder
 from services.inference.models.detector import DETECTOR_ONNX, LetterboxDetector, OnnxDetector
 from services.inference.models.factory import create_detector
 from services.inference.models.recogniser import WEIGHTS as RECOGNISER_ONNX
-from services.inference.models.recogniser import OnnxRecogniser
+from services.inference.models.recogniser import OnnxRecogniser, Recogniser
 from services.inference.pipeline import Pipeline
 from services.inference.settings import PipelineSettings
 from services.runtime.errors import Stop
@@ -26,6 +26,7 @@ class Inference:
     pipeline: Pipeline
     decoder: Decoder
     models: Models
+    recogniser: Recogniser
 
     def close(self) -> None:
         self.decoder.close()
@@ -39,7 +40,7 @@ def build_inference(settings: PipelineSettings) -> Inference:
     recogniser = OnnxRecogniser(recogniser_file, settings.threads, settings.read_batch)
     decoder = Decoder(settings.limits, settings.threads)
     pipeline = Pipeline(detector, recogniser, decoder, settings.options)
-    return Inference(pipeline, decoder, Models(model_name(detector_file), model_name(recogniser_file)))
+    return Inference(pipeline, decoder, Models(model_name(detector_file), model_name(recogniser_file)), recogniser)
 
 
 @contextmanager

@@ -80,7 +80,7 @@ class ChildFault(Exception):
 
 
 class Stopped(Exception):
-    """Somebody wants no more frames of this clip."""
+    """Somebody wants no more frames of this clip; raised where there was none yet."""
 
 
 class Decoder:
@@ -181,6 +181,8 @@ class ClipFrames:
                 raise
             except Stopped:
                 child.close()
+                if self.info is None:
+                    raise
                 self.end = Ended(self._last_ms, self._next, STOPPED)
                 return
             except BaseException:  # left early: it is still decoding ahead

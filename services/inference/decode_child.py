@@ -40,7 +40,18 @@ from services.inference.decode_media import (
     why_nothing,
     within_limits,
 )
-from services.inference.decode_wire import Ended, FromChild, Open, Picture, Ready, Refused, Started, encode, to_child
+from services.inference.decode_wire import (
+    NO_MORE,
+    Ended,
+    FromChild,
+    Open,
+    Picture,
+    Ready,
+    Refused,
+    Started,
+    encode,
+    to_child,
+)
 
 _MEMORY_FAULT = 77  # exit status: the memory limit was hit
 
@@ -76,9 +87,11 @@ def _show(container: Any, job: Open, threads: int, ring: Ring, send: Callable[[F
         image = upright_bgr(frame, size, job.max_width)
         if size is None:
             size = image.shape[1], image.shape[0]
-            send(Started(size[0], size[1], claims_ms))
+            send(Started(size[0], size[1], claims_ms, float(stream.average_rate or 0)))
         send(Picture(ring.put(image), index, time_ms))
         index += 1
+    if index == 0 and job.from_ms and timeline.decoded:
+        raise ClipRefused(NO_MORE, "nothing of the clip is left")
     if index == 0:
         raise ClipRefused("undecodable", why_nothing(problems))
     if claims_ms and timeline.duration_ms < 0.9 * claims_ms - 500:

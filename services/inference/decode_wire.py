@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 import msgspec
 
+NO_MORE = "no-more"
+"""Reason of a `Reject`: a clip that was to be taken up again had been shown to its end."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -65,6 +68,8 @@ class Started(msgspec.Struct, frozen=True, tag=True):
     width: int
     height: int
     duration_ms: int
+    fps: float = 0.0
+    """Frames a second that the container claims; 0 where it does not say."""
 
 
 class Picture(msgspec.Struct, frozen=True, tag=True):

@@ -42,7 +42,7 @@ def test_a_pattern_is_expanded_also_across_folders(tmp_path: Path) -> None:
     assert names(tmp_path, find([f"{tmp_path}/**/*"])) == ["4.mp4", "a/1.mp4", "b/c/2.mp4"]
     assert names(tmp_path, find([f"{tmp_path}/b/*"])) == ["b/c/2.mp4"]
     assert reasons(find([f"{tmp_path}/*.mov"])) == ["nothing matches"]
-    assert "no video file matches" in reasons(find([f"{tmp_path}/[b]*/*.tx[t]*", f"{tmp_path}/4.mp4"]))[0]
+    assert "no video file or photo matches" in reasons(find([f"{tmp_path}/[b]*/*.tx[t]*", f"{tmp_path}/4.mp4"]))[0]
 
 
 def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_what_is_not_there_is_told_and_the_rest_is_found(tmp_path: Path) -> None
 
     assert names(tmp_path, found) == ["a.mp4"]
     assert reasons(found)[0] == "no such file or folder"
-    assert "no video file in this folder" in reasons(found)[1]
+    assert "no video file or photo in this folder" in reasons(found)[1]
 
 
 def test_a_file_named_twice_is_read_once(tmp_path: Path) -> None:

@@ -161,7 +161,8 @@ def detector(monkeypatch: pytest.MonkeyPatch) -> Iterator[ColourDetector]:
     decoder = Decoder(threads=1)
 
     def build(_settings: object) -> Inference:
-        return Inference(Pipeline(detector, ColourReader(), decoder), decoder, Models("stand-in", "stand-in"))
+        reader = ColourReader()
+        return Inference(Pipeline(detector, reader, decoder), decoder, Models("stand-in", "stand-in"), reader)
 
     monkeypatch.setattr(reading, "build_inference", build)
     yield detector
@@ -218,7 +219,7 @@ def test_one_bad_file_does_not_keep_the_others_from_being_read(tmp_path: Path, p
     assert [plate for plate, *_ in seen(plateflow.answer)] == ["A123BC77"]
     assert plateflow.answer["recordings"] == 1
     for line in (
-        "missing.mp4: no such file or folder", "none: no video file in this folder", "*.avi: nothing matches",
+        "missing.mp4: no such file or folder", "none: no video file or photo in this folder", "*.avi: nothing matches",
         "broken.mp4: ", "empty.mp4: ", "sound.mp4: the clip has no video stream", "could not be read: 6",
     ):  # fmt: skip
         assert line in plateflow.err
@@ -264,18 +265,20 @@ class InterruptedDetector(ColourDetector):
         return super().detect(frames)
 
 
-def test_ctrl_c_keeps_what_is_done(tmp_path: Path, plateflow: Plateflow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_keeps_what_is_done_also_of_the_recording_at_hand(
+    tmp_path: Path, plateflow: Plateflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = [clip(tmp_path / "a.mp4"), clip(tmp_path / "b.mp4"), clip(tmp_path / "c.mp4")]
     with Decoder(threads=1) as decoder:
-        pipeline = Pipeline(InterruptedDetector(at=3), ColourReader(), decoder)  # two batches a clip
-        built = Inference(pipeline, decoder, Models("stand-in", "stand-in"))
+        pipeline = Pipeline(InterruptedDetector(at=2), ColourReader(), decoder)  # two batches a clip
+        built = Inference(pipeline, decoder, Models("stand-in", "stand-in"), ColourReader())
         monkeypatch.setattr(reading, "build_inference", lambda _settings: built)
 
         assert plateflow("run", *files, "--out", tmp_path / "out", "--json") == 130
 
-    assert [camera for _, camera, *_ in seen(plateflow.answer)] == ["a"]
-    assert len((tmp_path / "out" / "passages.jsonl").read_text().splitlines()) == 1
-    assert number(tmp_path / "out", "SELECT sum(count) FROM 'OUT/heatmap/**/*.parquet'") == 8
+    assert [(camera, last) for _, camera, _, last in seen(plateflow.answer)] == [("a", 1750), ("b", 750)]
+    assert len((tmp_path / "out" / "passages.jsonl").read_text().splitlines()) == 2
+    assert number(tmp_path / "out", "SELECT sum(count) FROM 'OUT/heatmap/**/*.parquet'") == 12
     assert (tmp_path / "out" / "heatmap-a.png").is_file()
     assert "what was read before is kept" in plateflow.err
 
@@ -383,4 +386,6 @@ def test_models_that_are_not_there_are_told_and_earlier_results_stay(
 
 def test_help_teaches_by_examples(plateflow: Plateflow) -> None:
     assert plateflow("run", "--help") == 0
-    assert plateflow.out.count("plateflow run ") == 3, "the usage and two examples"
+    assert plateflow.out.count("plateflow run ") >= 5
+    for group in ("What to read", "How to look", "Results", "More files", "Other objects", "While it runs"):
+        assert group in plateflow.out
