@@ -36,6 +36,8 @@ COMMANDS = {
     "simulate": Command("services.cli.simulate", "Sample clips, a Vault stand-in, a camera, a broker."),
     "topics": Command("services.cli.topics", "Make the topics, with partitions and retention."),
     "deadletters": Command("services.cli.deadletters", "List, show, replay or discard what was given up on."),
+    "backfill": Command("services.cli.backfill", "Feed in stored recordings whose announcements were lost."),
+    "results": Command("services.cli.results", "Versions of the results: list them, choose the current one."),
     "status": Command("services.cli.status", "The state of everything: ready, behind, given up on, last recordings."),
     "doctor": Command("services.cli.doctor", "Check settings, Vault, Kafka, stores, models and clocks."),
     "tail": Command("services.cli.tail", "Print the messages of a topic as they come."),

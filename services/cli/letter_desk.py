@@ -11,16 +11,16 @@ Rules
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from services.cli.letters import Letter, Place, Verdict, replayed_headers, replayed_value
+from services.cli.topic_reader import to_the_end, topic_names
 from services.contracts.codec import BadMessage, decode
 from services.contracts.messages import DeadLetter
 from services.runtime.errors import Stop
@@ -28,8 +28,6 @@ from services.runtime.kafka import MESSAGE_LIMIT, client_config
 from services.runtime.settings import KafkaSettings
 
 ANSWER_S = 15.0
-SILENT_S = 60.0
-"""A topic whose end does not come within so many seconds without a message is given up."""
 TOGETHER = 20
 """Letters in one transaction."""
 
@@ -45,7 +43,7 @@ def letters(settings: KafkaSettings) -> list[Letter]:
     topic = settings.topics.deadletter
     verdicts = _verdicts(settings)
     found: dict[str, Letter] = {}
-    for message in _to_the_end(settings, topic):
+    for message in to_the_end(settings, topic, "deadletters"):
         letter = _letter(message)
         if letter is not None:  # one that came twice, after offsets were reset, is the same letter
             verdict = verdicts.get(letter.message.id)
@@ -65,56 +63,12 @@ def _letter(message: Message) -> Letter | None:
 def _verdicts(settings: KafkaSettings) -> dict[str, Verdict]:
     """By letter; none where nobody has judged yet."""
     topic = settings.topics.verdicts
-    if topic not in _topics(settings):
+    if topic not in topic_names(settings):
         return {}
     return {
         (message.key() or b"").decode(): msgspec.json.decode(message.value() or b"", type=Judgement).verdict
-        for message in _to_the_end(settings, topic)
+        for message in to_the_end(settings, topic, "deadletters")
     }
-
-
-def _topics(settings: KafkaSettings) -> set[str]:
-    return set(AdminClient(client_config(settings)).list_topics(timeout=ANSWER_S).topics)
-
-
-def _to_the_end(settings: KafkaSettings, topic: str) -> Iterator[Message]:
-    """Committed messages from the first to the present last. Stop for a topic that is not there or falls silent."""
-    consumer = Consumer(
-        client_config(settings)
-        | {
-            "group.id": settings.group_of("deadletters"),  # required, but nothing is committed
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed",
-        }
-    )
-    try:
-        found = consumer.list_topics(timeout=ANSWER_S).topics
-        if topic not in found:
-            raise Stop(f"there is no topic {topic}: PLATEFLOW_KAFKA_TOPIC_PREFIX is another, or no service ran yet")
-        unfinished = set(found[topic].partitions)
-        consumer.assign([TopicPartition(topic, index, OFFSET_BEGINNING) for index in unfinished])
-        yield from _until_finished(consumer, topic, unfinished)
-    finally:
-        consumer.close()
-
-
-def _until_finished(consumer: Consumer, topic: str, unfinished: set[int]) -> Iterator[Message]:
-    heard = time.monotonic()
-    while unfinished:
-        message = consumer.poll(0.5)
-        if message is None:
-            if time.monotonic() - heard > SILENT_S:
-                raise Stop(f"the broker does not give the end of {topic}: try again")
-            continue
-        heard = time.monotonic()
-        error = message.error()
-        if error is None:
-            yield message
-        elif error.code() == KafkaError._PARTITION_EOF:
-            unfinished.discard(message.partition() or 0)
-        else:
-            raise KafkaException(error)
 
 
 class Desk:
@@ -138,7 +92,7 @@ class Desk:
 
     def replay(self, chosen: Sequence[Letter]) -> None:
         """Sends each original to the topic it came from. Stop, before anything is sent, where one is gone."""
-        gone = {letter.message.origin.topic for letter in chosen} - _topics(self._settings)
+        gone = {letter.message.origin.topic for letter in chosen} - topic_names(self._settings)
         if gone:
             raise Stop(f"there is no topic {', '.join(sorted(gone))} any more, where these letters came from")
         self._judge(chosen, Verdict.REPLAYED, self._send)
@@ -182,7 +136,7 @@ class Desk:
 
     def _make_verdicts_topic(self) -> None:
         topic = self._settings.topics.verdicts
-        if topic in _topics(self._settings):
+        if topic in topic_names(self._settings):
             return
         new = NewTopic(topic, 1, -1, config={"cleanup.policy": "compact"})
         admin = AdminClient(client_config(self._settings))

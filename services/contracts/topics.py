@@ -42,6 +42,11 @@ class Topics:
         """What operators decided on dead letters. Internal to `plateflow deadletters`, so none of `all`."""
         return f"{self.prefix}.deadletter-verdicts"
 
+    @property
+    def backfill(self) -> str:
+        """Announcements by `plateflow backfill`, in Vault's form; read by ingest. None of `all`."""
+        return f"{self.prefix}.backfill"
+
     def all(self) -> tuple[str, ...]:
         return tuple(f"{self.prefix}.{name}" for name in MESSAGE_OF)
 

@@ -41,7 +41,7 @@ def build(settings: IngestSettings, _kafka: KafkaLog) -> Service:
     )
     return Service(
         name=NAME,
-        topics=[settings.kafka.vault_topic],
+        topics=[settings.kafka.vault_topic, topics.backfill],
         handler=handler,
         options=options,
         makes=[topics.clips, topics.deadletter],

@@ -29,12 +29,15 @@ from services.runtime.errors import Reject, Retry, Stop
 from services.runtime.salted import decrypted, is_salted
 from services.runtime.settings import VaultSettings
 from services.runtime.transfer import Obstacle, Saved, WayFailed, disk_failed, save
-from services.runtime.vault_buckets import Buckets, load_sources
+from services.runtime.vault_buckets import Buckets, Listed, load_sources
 from services.runtime.vault_http import ALLOW, Account, Ping, VaultHttp, api_base, host_of
 
-__all__ = ["FetchedClip", "Ping", "VaultClient", "Wanted"]
+__all__ = ["FetchedClip", "Listed", "Ping", "VaultClient", "Wanted"]
 
 log = logging.getLogger(__name__)
+
+LISTED_AT_ONCE_S = 86_400
+"""One question to Vault covers so much time, so that no answer grows without bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,32 @@ class VaultClient:
             raise
         log.debug("fetched", extra={"how": how, "bytes": saved.size})
         return FetchedClip(how, plain.size, plain.sha256, saved.size)
+
+    def listed(
+        self, source: str, from_ms: int, to_ms: int, directory: str = "", devices: Sequence[str] = ()
+    ) -> Iterator[Listed]:
+        """What is stored of a source: out of its bucket where the source map has it, else as Vault's API lists it.
+
+        The bucket gives all below ``directory``, in order of key; the API gives the recordings of ``devices`` (keys of
+        agents) that started in that time. Stop where neither is possible.
+        """
+        try:
+            if source in self._buckets:
+                yield from self._buckets.listed(source, f"{directory}/" if directory else "")
+            else:
+                yield from self._listed_by_vault(source, from_ms // 1000, to_ms // 1000, devices)
+        except WayFailed as failure:
+            raise Stop(f"cannot list {source!r}: {failure.detail}") from failure
+
+    def _listed_by_vault(self, source: str, from_s: int, to_s: int, devices: Sequence[str]) -> Iterator[Listed]:
+        if self._account is None or not devices:
+            raise Stop(
+                f"source {source!r} is not in the source map of PLATEFLOW_VAULT_SOURCES_FILE: add its bucket, or name "
+                "the agents' keys by --device, for which STORAGE_URI then lists the recordings"
+            )
+        for start in range(from_s, to_s + 1, LISTED_AT_ONCE_S):
+            end = min(start + LISTED_AT_ONCE_S - 1, to_s)
+            yield from (Listed(key, None) for key in self._http.listed(self._account, source, devices, start, end))
 
     def close(self) -> None:
         self._http.close()

@@ -16,7 +16,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import boto3
 import yaml
@@ -65,6 +65,14 @@ def load_sources(path: Path) -> dict[str, BucketSource]:
         raise Stop(f"{path}: {places}") from None
 
 
+class Listed(NamedTuple):
+    """An object in a listing."""
+
+    key: str
+    size: int | None
+    """None where the listing does not say."""
+
+
 class Buckets:
     """Downloads from the buckets of a source map; safe to use from several threads."""
 
@@ -89,6 +97,17 @@ class Buckets:
         except (BotoCoreError, ClientError):
             return False
         return True
+
+    def listed(self, source: str, prefix: str) -> Iterator[Listed]:
+        """Every object whose key begins with ``prefix``, in order of key. Raises WayFailed."""
+        pages = self._client(source).get_paginator("list_objects_v2")
+        try:
+            for page in pages.paginate(Bucket=self._sources[source].bucket, Prefix=prefix):
+                yield from (Listed(one["Key"], one["Size"]) for one in page.get("Contents", ()))
+        except ClientError as error:
+            raise _failed(error, source) from error
+        except BotoCoreError as error:
+            raise WayFailed(Obstacle.UNAVAILABLE, f"bucket of {source}: {type(error).__name__}") from error
 
     def download(self, source: str, key: str, into: Path, limit: int) -> Saved:
         """Raises WayFailed; Reject where the object is too large or empty."""

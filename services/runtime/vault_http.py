@@ -11,7 +11,7 @@ Rules
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -19,6 +19,7 @@ from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import httpx
+import msgspec
 
 from services.runtime.transfer import Obstacle, Saved, WayFailed, gunzip, reject_too_large, save, within
 
@@ -63,6 +64,13 @@ class Account:
         if key is not None:
             values |= {"FileName": key, "Provider": source}
         return [(f"X-Kerberos-Storage-{name}".encode(), value.encode()) for name, value in values.items()]
+
+
+class _Metadata(msgspec.Struct):
+    """What we need of an entry of ``/hls/metadata``."""
+
+    filename: str = ""
+    key: str = ""
 
 
 class VaultHttp:
@@ -127,6 +135,23 @@ class VaultHttp:
         if not isinstance(url, str) or not url:
             raise WayFailed(Obstacle.UNEXPECTED, "GET /storage answered without a signed URL in `data`")
         return url
+
+    def listed(self, account: Account, source: str, devices: Sequence[str], start_s: int, end_s: int) -> list[str]:
+        """Keys of the recordings of these devices that started in [start, end], as ``POST /hls/metadata`` tells them.
+
+        Its answer names the object in ``filename``, that of some versions in ``key``; one of them has the directory.
+        """
+        body = {"device": list(devices), "start": start_s, "end": end_s}
+        headers = [*account.headers(), (b"X-Kerberos-Storage-Provider", source.encode())]
+        try:
+            response = self._http.post(f"{account.api}/hls/metadata", headers=headers, json=body)
+            _check_api(response)
+            found = msgspec.json.decode(response.content, type=list[_Metadata])
+        except httpx.HTTPError as error:
+            raise WayFailed(Obstacle.UNAVAILABLE, f"Vault does not answer ({type(error).__name__})") from None
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise WayFailed(Obstacle.UNEXPECTED, "POST /hls/metadata answered no list of recordings", 200) from None
+        return [next((name for name in (one.filename, one.key) if "/" in name), "") for one in found]
 
     def by_url(self, url: str, into: Path) -> Saved:
         for _ in range(REDIRECTS + 1):

@@ -95,6 +95,8 @@ class VaultStandIn:
         self.faults = Faults()
         self.requests: list[tuple[str, str]] = []
         """Method and path of every request, in order."""
+        self.devices: dict[tuple[str, str], str] = {}
+        """By source and key: the agent that uploaded it."""
         self._signing_key = secrets.token_bytes(32)
         self._server = _Server((host, port), RequestHandler)
         self._server.vault = self
@@ -138,6 +140,11 @@ class VaultStandIn:
         path = self.path(source, key)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+
+    def recordings(self, source: str, devices: Collection[str]) -> list[tuple[str, int]]:
+        """Keys and starts, in seconds, of what these agents uploaded to that source."""
+        found = [key for (where, key), device in self.devices.items() if where == source and device in devices]
+        return sorted((key, (parse_key(key).start_ms or 0) // 1000) for key in found)
 
     def announce(self, arrival: Arrival) -> None:
         """Publishes the message of one arrival (again)."""

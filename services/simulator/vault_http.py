@@ -57,7 +57,14 @@ class RequestHandler(BaseHTTPRequestHandler):
         )
 
     def do_POST(self) -> None:
-        self._serve({"/api/ping": self._ping, "/api/storage": self._upload, "/api/storage/bulk": self._bulk})
+        self._serve(
+            {
+                "/api/ping": self._ping,
+                "/api/storage": self._upload,
+                "/api/storage/bulk": self._bulk,
+                "/api/hls/metadata": self._metadata,
+            }
+        )
 
     def do_DELETE(self) -> None:
         self._serve({"/api/storage": self._delete})
@@ -100,6 +107,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         path = self.vault.path(source, key)
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_whole(body, path)
+        self.vault.devices[source, key] = self._header("Device", required=False)
         self.vault.announce(
             Arrival(
                 key,
@@ -161,6 +169,22 @@ class RequestHandler(BaseHTTPRequestHandler):
             raise _Answer(400, "the body is a list of {filename, provider, uriExpiryTime}") from None
         raise _Answer(200, json.dumps({key: self.vault.signed_url(key, source) for key, source in wanted}))
 
+    def _metadata(self, body: Iterator[bytes]) -> None:
+        """Which recordings of these devices started in that time."""
+        source = self._header("Provider")
+        self._check_account(source)
+        try:
+            asked = json.loads(b"".join(body))
+            devices, start, end = set(asked["device"]), int(asked["start"]), int(asked["end"])
+        except (ValueError, TypeError, KeyError):
+            raise _Answer(400, "the body is {device, start, end}") from None
+        found = [
+            {"key": key, "filename": key, "timestamp": time_s}
+            for key, time_s in self.vault.recordings(source, devices)
+            if start <= time_s <= end
+        ]
+        self._whole(200, json.dumps(found).encode())
+
     def _delete(self, _body: Iterator[bytes]) -> None:
         path, _ = self._requested()
         path.unlink()
@@ -215,7 +239,9 @@ class RequestHandler(BaseHTTPRequestHandler):
     # Answers
 
     def _json(self, status: int, data: object) -> None:
-        body = json.dumps({"data": data}).encode()
+        self._whole(status, json.dumps({"data": data}).encode())
+
+    def _whole(self, status: int, body: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/json; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -38,6 +39,13 @@ class Stack:
         broker.create_topics({self.vault_topic: 2} | dict.fromkeys(self.topics.all(), 2))
         publish = KafkaPublisher({"bootstrap.servers": broker.bootstrap, "log_level": 2}, self.vault_topic)
         self.vault = VaultStandIn(folder / "vault", publish, access_key=ACCESS_KEY, secret=SECRET)
+
+    @classmethod
+    def beside(cls, other: Stack, topics: Topics) -> Stack:
+        """A view on other topics of the same installation, where other processes work; it starts nothing itself."""
+        view = copy.copy(other)
+        view.topics, view._processes = topics, {}
+        return view
 
     def __enter__(self) -> Self:
         self.vault.start()
