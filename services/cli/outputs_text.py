@@ -81,10 +81,11 @@ def events(passages: Sequence[tuple[Passage, TrackResult]], window_ms: int) -> l
 
 
 class QuadFiles(Output):
-    """A file for each input: ``path`` itself, or, where it is a folder, one in it that is named after the input."""
+    """A file for each input: ``path`` itself, or, where that is a folder or has no suffix, one in it that is named
+    after the input."""
 
     def __init__(self, path: Path, inputs: int, append: bool = False) -> None:
-        self._folder = path.is_dir() or str(path).endswith("/") or inputs > 1
+        self._folder = path.is_dir() or not path.suffix or inputs > 1
         if self._folder and path.is_file():
             raise SettingsError(f"--quads: {path} is a file, and there are {inputs} inputs: name a folder for theirs")
         self._path, self._append = path, append

@@ -160,7 +160,7 @@ class Reader:
         watcher = _Watcher(self.outputs, self.folder.out, spool if self.outputs.needs_frames_again else None)
         with self.interrupt.gently():
             result = self.models.pipeline.look(frames, start_ms, self.show.progress, watcher)
-        self._ids += watcher.highest + 1
+        self._ids += max(watcher.highest + 1, len(result.tracks))
         clip = _clip(source, key, start_ms)
         passages = self.folder.add(clip, result, self.models.models)
         self._count(source, result, passages, watcher)

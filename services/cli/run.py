@@ -137,7 +137,7 @@ def run(
     ] = None,
     quads: Annotated[
         Path | None,
-        _option(FILES, "Text file of plate corners (`W H name fps`, 8 numbers a line), or a folder for one per input."),
+        _option(FILES, "Text file (.txt) of plate corners, `W H name fps` and 8 numbers a line; or a folder of such."),
     ] = None,
     positions: Annotated[
         Path | None, _option(FILES, "`id,x,y` of each object in each frame: on the plan, else in pixels.")

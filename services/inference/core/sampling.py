@@ -15,6 +15,9 @@ _PHASE = 0.3
 lay on the border (phase 0, or 0.5 for a clip of twice the rate) would fall to either side; 0.3 suits 12.5 to
 60 fps at 15."""
 
+_PHASE_S = 0.02
+"""At lower rates, so many seconds of a slot at most: else the second frame lay nearer to the first than the others."""
+
 
 class Sampler:
     """Takes the first frame of each slot of 1/fps seconds; ``fps`` 0 takes every frame."""
@@ -23,6 +26,7 @@ class Sampler:
         if fps < 0:
             raise ValueError(f"the frame rate to sample at must be 0 (all) or above, not {fps}")
         self._fps = fps
+        self._phase = min(_PHASE, _PHASE_S * fps)
         self._time_ms = -1
         self._slot = -1
 
@@ -33,7 +37,7 @@ class Sampler:
         self._time_ms = time_ms
         if self._fps == 0:
             return True
-        slot = int(time_ms * self._fps / 1000 + _PHASE)
+        slot = int(time_ms * self._fps / 1000 + self._phase)
         if slot <= self._slot:
             return False
         self._slot = slot
