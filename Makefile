@@ -7,7 +7,7 @@ ARGS   ?=
 SHARED ?= ../shared
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults check format docs train-detector train-recogniser clean
+.PHONY: help demo test faults rolling dashboards check format docs train-detector train-recogniser clean
 
 help:  ## Print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -43,6 +43,12 @@ test: $(VENV)/.installed-dev  ## Set up real Kafka and S3, run all tests (ARGS="
 faults: $(VENV)/.installed-dev  ## Break things on purpose for a long time, judge the results (ARGS="--faults 200 --seed 1")
 	@$(BIN)/python -m tests.faults $(ARGS)
 
+rolling: $(VENV)/.installed-dev  ## Scale inference 1 to 4 to 1 and restart everything under load, judge the results
+	@$(BIN)/python -m tests.deploy.rolling $(ARGS)
+
+dashboards: $(VENV)/.installed-dev  ## Draw every dashboard from a real Prometheus into build/dashboards (ARGS=...)
+	@$(BIN)/python -m tests.deploy.pictures $(ARGS)
+
 check: $(VENV)/.installed-dev  ## Lint, format, types, layers, generated files
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -50,6 +56,7 @@ check: $(VENV)/.installed-dev  ## Lint, format, types, layers, generated files
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m services.contracts.schemas --check
 	@$(BIN)/python -m services.cli.configuration --check
+	@$(BIN)/python -m services.cli.metrics_page --check
 	@$(BIN)/python -m services.cli.dashboards --check
 	@$(BIN)/python -m services.cli.chart_files --check
 
@@ -60,6 +67,7 @@ format: $(VENV)/.installed-dev  ## Sort imports, fix what ruff can fix, format
 docs: $(VENV)/.installed-dev  ## Generate schemas, docs/configuration.md and Grafana's dashboards from the code
 	@$(BIN)/python -m services.contracts.schemas
 	@$(BIN)/python -m services.cli.configuration
+	@$(BIN)/python -m services.cli.metrics_page
 	@$(BIN)/python -m services.cli.dashboards
 	@$(BIN)/python -m services.cli.chart_files
 

@@ -25,7 +25,7 @@ from services.contracts.cloudevents import cloud_event_headers
 from services.contracts.codec import BadMessage, decode, encode
 from services.contracts.messages import Track
 from services.contracts.topics import Topics
-from services.runtime import metrics
+from services.runtime import metric_labels, metrics, tracing
 from services.runtime.errors import Reject, Stop
 from services.runtime.ports import Outgoing, Partition, Record
 
@@ -80,7 +80,9 @@ class AggregatorHandler:
             raise Stop(f"offset {record.offset} came out of turn: start again, the state is then restored")
         try:
             track = _track(record.value)
-            result = state.handle(record.offset, track)
+            tracing.about(track.recording_id, track.camera, track.trace_id, track.start_ms)
+            with tracing.span("aggregate"):
+                result = state.handle(record.offset, track)
         finally:
             state.position = record.offset + 1  # a rejected one is done with, too
         if state.live(record.offset):
@@ -237,11 +239,15 @@ def _count(track: Track, result: Result | None) -> None:
     if result is None:
         metrics.LEDGER_DROPS.inc()
         return
+    camera, off_plan = metric_labels.camera(track.camera), sum(result.off_plan.values())
+    metrics.LATE.inc(result.late)
+    metrics.CAMERA_PASSAGES.labels(camera).inc(len(result.passages))
+    metrics.CAMERA_OFF_PLAN.labels(camera).inc(off_plan)
     metrics.OBSERVATIONS.inc(len(track.observations))
     metrics.SIGHTINGS.inc(len(result.plates))
     metrics.SUPPRESSED.labels("stationary").inc(result.resting)
     metrics.SUPPRESSED.labels("near").inc(result.near)
-    metrics.OFF_PLAN.inc(sum(result.off_plan.values()))
+    metrics.OFF_PLAN.inc(off_plan)
     for passage in result.passages:
         metrics.PASSAGES.labels("new" if passage.continues is None else "continued").inc()
 

@@ -1,4 +1,4 @@
-"""The dashboards: overview, one for each service, recognition quality. Data only."""
+"""The dashboards of the system: overview, and one for each service. Data only."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from services.cli.dashboard_panels import (
     each,
     keeping_up,
     mean,
+    named,
     number,
     outcomes,
     process,
     quantile,
     rate,
-    ratio,
     series,
     spread,
     transactions,
@@ -25,6 +25,16 @@ DISKS = series(
     Query("min by (store) (plateflow_disk_free_ratio)", "{{store}}"),
     unit="percentunit",
 )
+_STAGES = rate("plateflow_inference_stage_seconds_sum", "stage")
+BUSY = " or ".join(
+    (
+        named("ingest: fetch", rate("plateflow_ingest_fetch_seconds_sum")),
+        f'label_replace({_STAGES}, "step", "inference: $1", "stage", "(.*)")',
+        named("aggregator: flush", rate("plateflow_aggregator_flush_seconds_sum")),
+        named("commit", rate("plateflow_transaction_seconds_sum")),
+    )
+)
+"""Seconds of work per second, by step."""
 OVERVIEW = Dashboard(
     "plateflow-overview",
     "plateflow: overview",
@@ -58,6 +68,19 @@ OVERVIEW = Dashboard(
                     "Sightings per minute",
                     "Published on plateflow.plates.",
                     f"60 * {rate('plateflow_aggregator_sightings_total')}",
+                ),
+                number(
+                    "Takes most of the time",
+                    "Seconds of work per second of the busiest step: what to make faster, or to spread.",
+                    f"topk(1, {BUSY})",
+                    unit="s",
+                    legend="{{step}}",
+                ),
+                number(
+                    "Cameras in an hour",
+                    "That sent a recording. The dashboard of cameras says which ones fell silent.",
+                    "count(max by (camera) (plateflow_camera_last_recording_timestamp_seconds) > time() - 3600)"
+                    " or vector(0)",
                 ),
             ),
         ),
@@ -124,8 +147,8 @@ INGEST = Dashboard(
                 ),
                 series(
                     "Bytes fetched per second",
-                    "Decompressed.",
-                    Query(rate("plateflow_ingest_fetched_bytes_total")),
+                    "Decompressed, by way.",
+                    each("plateflow_ingest_fetched_bytes_total", "how"),
                     unit="Bps",
                 ),
                 series(
@@ -174,9 +197,14 @@ INFERENCE = Dashboard(
                     Query(rate("plateflow_inference_frames_sampled_total"), "looked at"),
                 ),
                 series(
-                    "Images per call of a model",
-                    "The mean. Small batches cost: raise PLATEFLOW_DETECT_BATCH, PLATEFLOW_READ_BATCH.",
-                    Query(mean("plateflow_inference_batch_size", "model"), "{{model}}"),
+                    "Batch fill",
+                    "Images per call of a model, of those aimed at. Low under load: raise PLATEFLOW_INFERENCE_WORKERS.",
+                    Query(
+                        mean("plateflow_inference_batch_size", "model")
+                        + " / on (model) max by (model) (plateflow_inference_batch_limit)",
+                        "{{model}}",
+                    ),
+                    unit="percentunit",
                 ),
                 series(
                     "Clips opened per second",
@@ -208,6 +236,29 @@ INFERENCE = Dashboard(
                         "count by (detector, recogniser) (plateflow_inference_models_info)",
                         "{{detector}}, {{recogniser}}",
                     ),
+                ),
+            ),
+        ),
+        (
+            "Graphics cards",
+            (
+                series(
+                    "Card in use",
+                    "Share of the time. Low while the lag grows: the CPU is the bottleneck. No data: no card.",
+                    Query("plateflow_gpu_utilization_ratio", "{{instance}} {{gpu}}"),
+                    unit="percentunit",
+                ),
+                series(
+                    "Memory of the card",
+                    "Share in use, by whoever.",
+                    Query("plateflow_gpu_memory_used_bytes / plateflow_gpu_memory_total_bytes", "{{instance}} {{gpu}}"),
+                    unit="percentunit",
+                ),
+                series(
+                    "Temperature of the card",
+                    "Above 85 it slows itself down.",
+                    Query("plateflow_gpu_temperature_celsius", "{{instance}} {{gpu}}"),
+                    unit="celsius",
                 ),
             ),
         ),
@@ -243,7 +294,8 @@ AGGREGATOR = Dashboard(
                 ),
                 series(
                     "Counted, not drawn, per second",
-                    "Off plan: a homography or its plan is wrong. Dropped: another run counts already.",
+                    "Off plan: a wrong homography. Dropped: another run counts already. Late: far behind its camera.",
+                    Query(rate("plateflow_aggregator_late_tracks_total"), "late"),
                     Query(rate("plateflow_aggregator_off_plan_sightings_total"), "off plan"),
                     Query(rate("plateflow_aggregator_ledger_drops_total"), "dropped"),
                 ),
@@ -280,93 +332,3 @@ AGGREGATOR = Dashboard(
         ("Process", process("aggregator")),
     ),
 )
-
-_READINGS = "plateflow_inference_readings_total"
-QUALITY = Dashboard(
-    "plateflow-quality",
-    "plateflow: recognition quality",
-    "Do the readings stay as good as they were? A drift points to a camera that got dirty, dark or moved.",
-    (
-        (
-            "Readings",
-            (
-                series(
-                    "Share with undecided characters",
-                    "Of the readings published: those that hold a #. The alert compares 6 hours with the week.",
-                    Query(
-                        ratio(rate(_READINGS, outcome="partial"), rate(_READINGS, outcome="decided|partial")),
-                        "now",
-                    ),
-                    Query("plateflow:readings_partial:ratio_6h", "6 hours"),
-                    Query("plateflow:readings_partial:ratio_7d", "7 days"),
-                    unit="percentunit",
-                ),
-                series(
-                    "Share dropped",
-                    "Of all tracks: too few decided characters or too little confidence to be published.",
-                    Query(
-                        ratio(rate(_READINGS, outcome="dropped"), rate(_READINGS)),
-                        "dropped",
-                    ),
-                    unit="percentunit",
-                ),
-                series(
-                    "Confidence",
-                    "Of the readings published. Sinking: look at the newest best shots of each camera.",
-                    Query(quantile(0.5, "plateflow_inference_reading_confidence_ratio"), "median"),
-                    Query(quantile(0.1, "plateflow_inference_reading_confidence_ratio"), "lowest tenth"),
-                    unit="percentunit",
-                ),
-                series("Readings per second", "By outcome.", each("plateflow_inference_readings_total", "outcome")),
-            ),
-        ),
-        (
-            "What leads to them",
-            (
-                series(
-                    "Boxes per frame looked at",
-                    "A jump: the detector sees plates that are none, or a camera was turned.",
-                    Query(
-                        ratio(
-                            rate("plateflow_inference_detections_total"),
-                            rate("plateflow_inference_frames_sampled_total"),
-                        ),
-                        "boxes",
-                    ),
-                ),
-                series(
-                    "Tracks per recording",
-                    "Sinking to zero by day: cameras record, but show no plates.",
-                    Query(
-                        ratio(rate("plateflow_inference_tracks_total"), rate("plateflow_inference_clip_seconds_count")),
-                        "tracks",
-                    ),
-                ),
-                series(
-                    "Sightings per passage",
-                    "Few: vehicles are seen only in single frames; raise PLATEFLOW_SAMPLE_FPS.",
-                    Query(
-                        ratio(
-                            rate("plateflow_aggregator_sightings_total"), rate("plateflow_aggregator_passages_total")
-                        ),
-                        "sightings",
-                    ),
-                ),
-                series(
-                    "Share off plan",
-                    "Of the sightings. Rising: a camera moved, its homography no longer fits.",
-                    Query(
-                        ratio(
-                            rate("plateflow_aggregator_off_plan_sightings_total"),
-                            rate("plateflow_aggregator_sightings_total"),
-                        ),
-                        "off plan",
-                    ),
-                    unit="percentunit",
-                ),
-            ),
-        ),
-    ),
-)
-
-DASHBOARDS = (OVERVIEW, INGEST, INFERENCE, AGGREGATOR, QUALITY)

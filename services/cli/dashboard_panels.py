@@ -43,14 +43,19 @@ class Dashboard:
     title: str
     description: str
     rows: tuple[tuple[str, tuple[Panel, ...]], ...]
+    variables: tuple[tuple[str, str], ...] = ()
+    """Name and query of each choice at the top of the page."""
 
 
 def series(title: str, meaning: str, *queries: Query, unit: str = "short") -> Panel:
     return Panel(title, meaning, queries, unit)
 
 
-def number(title: str, meaning: str, expr: str, unit: str = "short", bad_above: float | None = None) -> Panel:
-    return Panel(title, meaning, (Query(expr),), unit, "stat", bad_above)
+def number(
+    title: str, meaning: str, expr: str, unit: str = "short", bad_above: float | None = None, legend: str = ""
+) -> Panel:
+    """One number; with a ``legend`` also the name of what has it."""
+    return Panel(title, meaning, (Query(expr, legend),), unit, "stat", bad_above)
 
 
 # ---- PromQL ----------------------------------------------------------------------------------------------------
@@ -75,6 +80,11 @@ def quantile(share: float, histogram: str, **labels: str) -> str:
 def spread(histogram: str, **labels: str) -> tuple[Query, Query]:
     """Median and 95th percentile."""
     return Query(quantile(0.5, histogram, **labels), "median"), Query(quantile(0.95, histogram, **labels), "95 %")
+
+
+def named(step: str, expr: str) -> str:
+    """A series without labels, called by ``step``."""
+    return f'label_replace({expr}, "step", "{step}", "", "")'
 
 
 def mean(histogram: str, by: str) -> str:
@@ -114,6 +124,18 @@ def keeping_up(service: str = "") -> tuple[Panel, ...]:
             "In flight",
             "Records taken and not finished. At its bound all the time: this service is the slow one.",
             Query(f"sum by (service) (plateflow_in_flight{where})", "{{service}}"),
+        ),
+        series(
+            "Queue fill",
+            "Records taken and not published, of those that may be held. Full: a record at the head does not finish.",
+            Query(f"max by (service) (plateflow_queue_fill_ratio{where})", "{{service}}"),
+            unit="percentunit",
+        ),
+        series(
+            "Seconds behind event time",
+            'From the recording\'s start to its results. Above "Seconds behind": the delay lies in agents or Vault.',
+            Query(f"max by (service) (plateflow_event_age_seconds{where})", "{{service}}"),
+            unit="s",
         ),
     )
 
@@ -163,18 +185,19 @@ def transactions(service: str) -> tuple[Panel, ...]:
 def process(service: str = "") -> tuple[Panel, ...]:
     """Memory, cores and checks of the processes."""
     where = _matchers(_only(service))
-    named = f"* on (job, instance) group_left (service) (plateflow_ready{where} * 0 + 1)"
+    of_service = f"* on (job, instance) group_left (service) (plateflow_ready{where} * 0 + 1)"
     return (
         series(
             "Memory",
-            "Resident, of each process, without its decoding children. Rising for hours: a leak, please report it.",
-            Query(f"process_resident_memory_bytes {named}", "{{service}} {{instance}}"),
+            "Resident, of each process and of its decoding children. Rising for hours: a leak, please report it.",
+            Query(f"process_resident_memory_bytes {of_service}", "{{service}} {{instance}}"),
+            Query(f"plateflow_children_resident_memory_bytes {of_service}", "decoders of {{service}} {{instance}}"),
             unit="bytes",
         ),
         series(
             "Cores in use",
             "Of each process, without its decoding children.",
-            Query(f"rate(process_cpu_seconds_total{WINDOW}) {named}", "{{service}} {{instance}}"),
+            Query(f"rate(process_cpu_seconds_total{WINDOW}) {of_service}", "{{service}} {{instance}}"),
         ),
         series(
             "Checks of /readyz",

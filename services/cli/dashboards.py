@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from services.cli.dashboard_list import DASHBOARDS
+from services.cli.dashboard_list import AGGREGATOR, INFERENCE, INGEST, OVERVIEW
 from services.cli.dashboard_panels import Dashboard, Panel
+from services.cli.dashboard_recognition import CAMERAS, QUALITY
 
 TARGET = Path(__file__).parents[2] / "deploy" / "grafana" / "dashboards"
-ROW_WIDTH, STAT_WIDTH = 24, 4
+DASHBOARDS = (OVERVIEW, INGEST, INFERENCE, AGGREGATOR, CAMERAS, QUALITY)
+ROW_WIDTH, STAT_WIDTH = 24, 6
 WIDTHS = {1: 24, 2: 12, 4: 12}
 """Of a panel, where a heading has so many; else three stand side by side."""
 HEADING, STAT, SERIES = 1, 4, 8
@@ -55,12 +57,31 @@ def _json(dashboard: Dashboard) -> dict[str, Any]:
         "refresh": "30s",
         "time": {"from": "now-3h", "to": "now"},
         "templating": {
-            "list": [{"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus"}]
+            "list": [
+                {"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus"},
+                *(_variable(name, query) for name, query in dashboard.variables),
+            ]
         },
         "links": [
             {"title": "plateflow", "type": "dashboards", "tags": ["plateflow"], "asDropdown": True, "keepTime": True}
         ],
         "panels": [{"id": number, **panel} for number, panel in enumerate(_panels(dashboard), 1)],
+    }
+
+
+def _variable(name: str, query: str) -> dict[str, Any]:
+    """A choice at the top of the page, of several values; all to begin with."""
+    return {
+        "name": name,
+        "label": name,
+        "type": "query",
+        "datasource": SOURCE,
+        "query": {"query": query, "refId": name},
+        "refresh": 2,
+        "multi": True,
+        "includeAll": True,
+        "allValue": ".*",
+        "current": {"text": "All", "value": "$__all"},
     }
 
 
@@ -118,6 +139,7 @@ def _options(panel: Panel) -> dict[str, Any]:
         return {
             "reduceOptions": {"calcs": ["lastNotNull"]},
             "colorMode": "background" if panel.bad_above is not None else "none",
+            "textMode": "value_and_name" if panel.queries[0].legend else "value",
         }
     return {"legend": {"displayMode": "list", "placement": "bottom"}, "tooltip": {"mode": "multi", "sort": "desc"}}
 

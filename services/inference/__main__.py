@@ -23,6 +23,8 @@ def build(settings: InferenceSettings, _kafka: KafkaLog) -> Service:
     watch_disk("objects", settings.objects.url)
     vault = VaultClient(settings.vault, settings.max_clip_bytes) if settings.vault.configured else None
     inference = build_inference(settings.pipeline)
+    metrics.BATCH_LIMIT.labels("detector").set(settings.pipeline.detect_batch)
+    metrics.BATCH_LIMIT.labels("recogniser").set(settings.pipeline.read_batch)
     metrics.MODELS.labels(inference.models.detector, inference.models.recogniser).set(1)
 
     def close() -> None:

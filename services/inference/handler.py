@@ -12,6 +12,7 @@ Rules
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ from services.contracts.messages import Clip, Models, Run
 from services.contracts.topics import Topics
 from services.inference.messages import best_shot_path, outgoing
 from services.inference.result import RecordingResult
-from services.runtime import metrics
+from services.runtime import metric_labels, metrics, tracing, trail
 from services.runtime.clips import ClipStore, MissingClip
 from services.runtime.errors import Reject
 from services.runtime.ports import Outgoing, Record
@@ -63,29 +64,37 @@ class InferenceHandler:
         """Tracks and the finished recording. Rejects bad messages, clips that are gone or cannot be
         decoded."""
         clip = _clip_of(record)
-        with metrics.CLIP_SECONDS.time(), self._opened(clip) as path:
+        tracing.about(clip.recording_id, clip.camera, clip.trace_id, clip.start_ms)
+        began = time.monotonic()
+        with self._opened(clip) as path:
             result = self._process(clip, path)
+        metrics.CLIP_SECONDS.observe(time.monotonic() - began, trail.exemplar())
         for track in result.tracks:
             self._objects.put_bytes(best_shot_path(clip, track), track.best.jpeg)
-        _count(result)
+        _count(clip, result)
         log.info("clip processed", extra=_summary(clip, result))
         run = Run(record.partition.topic, record.partition.index, record.offset)
         return outgoing(clip, run, result, self._models, self._topics)
 
     def _process(self, clip: Clip, path: Path) -> RecordingResult:
         try:
-            return self._processor.process(path, clip.start_ms)
+            result = self._processor.process(path, clip.start_ms)
         except FileNotFoundError:  # swept from a folder store between opening and decoding
             raise MissingClip(clip.path) from None
+        stages = {stage: seconds for stage, seconds in result.seconds.items() if stage != "total"}
+        tracing.took(stages, result.seconds["total"])
+        return result
 
     @contextmanager
     def _opened(self, clip: Clip) -> Iterator[Path]:
         """The clip as a local file: from the store, else from Vault."""
         with ExitStack() as stack:
             try:
-                path, origin = stack.enter_context(self._clips.open(clip.path)), "store"
+                with tracing.span("fetch"):
+                    path, origin = stack.enter_context(self._clips.open(clip.path)), "store"
             except MissingClip:
-                path, origin = stack.enter_context(self._fetched(clip)), "vault"
+                with tracing.span("fetch"):
+                    path, origin = stack.enter_context(self._fetched(clip)), "vault"
             metrics.CLIP_FETCHES.labels(origin).inc()
             yield path
 
@@ -110,16 +119,21 @@ def _clip_of(record: Record) -> Clip:
         raise Reject("bad-message", str(error)) from error
 
 
-def _count(result: RecordingResult) -> None:
+def _count(clip: Clip, result: RecordingResult) -> None:
+    camera = metric_labels.camera(clip.camera)
+    for outcome in ("decided", "partial"):
+        metrics.CAMERA_READINGS.labels(camera, outcome)
     metrics.FRAMES_DECODED.inc(result.decoded)
     metrics.FRAMES_SAMPLED.inc(result.frames)
     metrics.DETECTIONS.inc(result.detections)
     metrics.TRACKS.inc(len(result.tracks))
     for stage, seconds in result.seconds.items():
         if stage != "total":
-            metrics.STAGE_SECONDS.labels(stage).observe(seconds)
+            metrics.STAGE_SECONDS.labels(stage).observe(seconds, trail.exemplar())
     for track in result.tracks:
-        metrics.READINGS.labels("partial" if "#" in track.reading.text else "decided").inc()
+        outcome = "partial" if "#" in track.reading.text else "decided"
+        metrics.READINGS.labels(outcome).inc()
+        metrics.CAMERA_READINGS.labels(camera, outcome).inc()
         metrics.READING_CONFIDENCE.observe(track.reading.confidence)
     metrics.READINGS.labels("dropped").inc(result.dropped)
 

@@ -14,6 +14,7 @@ Rules
 from __future__ import annotations
 
 import hashlib
+import logging
 import tempfile
 import time
 from collections.abc import Sequence
@@ -30,13 +31,15 @@ from services.ingest.core import container
 from services.ingest.core.container import BadContainer
 from services.ingest.core.repeats import Place, Repeats
 from services.ingest.one_at_a_time import OneAtATime
-from services.runtime import metrics
+from services.runtime import metric_labels, metrics, tracing, trail
 from services.runtime.clips import ClipStore, MissingClip
 from services.runtime.errors import Reject, Retry
 from services.runtime.masking import without_masked
 from services.runtime.ports import Outgoing, Record
 from services.runtime.transfer import Saved, disk_failed
 from services.runtime.vault import FetchedClip, Wanted
+
+log = logging.getLogger(__name__)
 
 
 class Vault(Protocol):
@@ -66,6 +69,7 @@ class IngestHandler:
             metrics.RECORDINGS.labels(skipped).inc()
             return ()
         recording = recording_id(event.key.key)
+        tracing.about(recording, event.camera, event.trace_id, start_ms)
         place = Place(record.timestamp_ms, record.partition.topic, record.partition.index, record.offset)
         with self._turns(recording):
             if self._repeats.is_repeat(recording, place):
@@ -73,6 +77,10 @@ class IngestHandler:
                 return ()
             clip = self._clip(event, recording, start_ms)
             self._repeats.remember(recording, place)
+        camera = metric_labels.camera(event.camera)
+        metrics.CAMERA_RECORDINGS.labels(camera).inc()
+        metrics.CAMERA_LAST.labels(camera).set_to_current_time()
+        log.info("clip stored", extra={"camera": clip.camera, "key": clip.key, "bytes": clip.size})
         return (Outgoing(self._topic, encode(clip), key=clip.camera.encode()),)
 
     def _clip(self, event: RecordingEvent, recording: str, start_ms: int) -> Clip:
@@ -127,9 +135,10 @@ class IngestHandler:
     def _download(self, event: RecordingEvent, file: Path) -> FetchedClip:
         began = time.monotonic()
         wanted = Wanted(event.key.key, event.source, event.signed_url, event.override)
-        fetched = self._vault.fetch(wanted, file)
-        metrics.FETCH_SECONDS.labels(fetched.how).observe(time.monotonic() - began)
-        metrics.FETCHED_BYTES.inc(fetched.transferred)
+        with tracing.span("fetch"):
+            fetched = self._vault.fetch(wanted, file)
+        metrics.FETCH_SECONDS.labels(fetched.how).observe(time.monotonic() - began, trail.exemplar())
+        metrics.FETCHED_BYTES.labels(fetched.how).inc(fetched.transferred)
         return fetched
 
 

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import choose_encoder
 
 from services.runtime.errors import SettingsError
 from services.runtime.masking import mask_text
@@ -113,7 +113,8 @@ def _handler(health: Health) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             if path == "/metrics":
-                self._answer(200, CONTENT_TYPE_LATEST, generate_latest(REGISTRY))
+                encoder, kind = choose_encoder(self.headers.get("Accept", ""))  # OpenMetrics carries the exemplars
+                self._answer(200, kind, encoder(REGISTRY))
             elif path == "/healthz":
                 self._report(*health.alive())
             elif path == "/readyz":

@@ -24,6 +24,8 @@ from services.runtime.ports import Assignments, Outgoing, Partition, Record, Tra
 from services.runtime.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
+client_log = logging.getLogger("librdkafka")
+"""What the client itself says goes where our lines go, in their form; it is handed over while we poll."""
 
 CALL_S = 10.0
 """How long one call to the broker may take before it is tried again."""
@@ -80,6 +82,7 @@ class KafkaSource:
                 "queued.max.messages.kbytes": 16_384,
                 "fetch.error.backoff.ms": 200,
                 "error_cb": _log_error,
+                "logger": client_log,
             }
         )
 
@@ -186,6 +189,7 @@ class KafkaSink:
                 "linger.ms": 2,
                 "message.max.bytes": MESSAGE_LIMIT,
                 "queue.buffering.max.messages": 1_000_000,
+                "logger": client_log,
             }
         )
 
@@ -245,7 +249,7 @@ class KafkaLog:
 
     def __init__(self, settings: KafkaSettings, pulse: Pulse = _no_pulse) -> None:
         self._settings, self._pulse = settings, pulse
-        self._admin = AdminClient(client_config(settings))
+        self._admin = AdminClient(client_config(settings) | {"log_level": 0})  # its exceptions say it all
 
     @property
     def cluster_id(self) -> str:

@@ -4,6 +4,7 @@ In: records of the standard library's logging; what stands in ``extra`` are the 
 Out: a line per record on stderr: ts (UTC), level, service, message, the fields, a traceback if there is one.
 
 Rules
+- A line that is written while a record is handled names its recording, camera and trace (`services.runtime.trail`).
 - Every line passes the masking of secrets, whoever wrote it: a second line of defence, not a licence.
 - Libraries that log what they request (and so signed URLs) speak from WARNING on only.
 """
@@ -17,6 +18,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from services.runtime import trail
 from services.runtime.masking import mask_text, mask_value
 from services.runtime.settings import ObservabilitySettings
 
@@ -97,7 +99,8 @@ def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    extra = {name: _plain(value) for name, value in vars(record).items() if name not in _OWN}
+    given = {name: _plain(value) for name, value in vars(record).items() if name not in _OWN}
+    extra = {**trail.fields(), **given}
     masked: dict[str, Any] = mask_value(extra)
     return masked
 

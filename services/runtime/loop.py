@@ -26,7 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import cast
 
-from services.runtime import metrics
+from services.runtime import metrics, tracing, trail
 from services.runtime.deadletters import dead_letter
 from services.runtime.errors import Reject, Retry, Stop
 from services.runtime.ports import (
@@ -39,6 +39,7 @@ from services.runtime.ports import (
     StatefulHandler,
     TransactionAborted,
 )
+from services.runtime.trail import Trail
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,8 @@ class Entry:
     first_failed_s: float | None = None
     attempts: int = 0
     rejected: bool = False
+    trail: Trail | None = None
+    """Of the last attempt."""
 
 
 @dataclass(slots=True)
@@ -250,15 +253,21 @@ class Loop:
 
     def _attempt(self, entry: Entry) -> None:
         entry.attempts += 1
+        entry.trail = trail.begin(self._options.service, silent=self._restores(entry))
+        outcome = "handled"
         try:
             entry.outgoing = self._handler.handle(entry.record)
         except Reject as error:
+            outcome = error.reason
             self._reject(entry, error.reason, error.detail)
         except Retry as error:
+            outcome = error.reason
             self._retry_later(entry, error)
         except Stop as error:
+            outcome = "stopped"
             entry.failure = error
         except Exception as error:
+            outcome = "internal-error"
             log.exception("defect while handling a record", extra=_place(entry.record))
             self._reject(
                 entry,
@@ -266,8 +275,14 @@ class Loop:
                 f"{type(error).__name__}: see the log of the service; please report it",
             )
         finally:
+            trail.end(outcome)
             entry.running = False
             self._finished.set()
+
+    def _restores(self, entry: Entry) -> bool:
+        """Whether it is handled only to restore state."""
+        lane = self._lanes.get(entry.record.partition)
+        return self._stateful is not None and lane is not None and entry.record.offset < lane.floor
 
     def _reject(self, entry: Entry, reason: str, detail: str) -> None:
         options = self._options
@@ -314,7 +329,10 @@ class Loop:
                 self._aborted = True
                 return
             metrics.TRANSACTIONS.labels(self._options.service, "committed").inc()
-            metrics.TRANSACTION_SECONDS.labels(self._options.service).observe(self._clock() - began)
+            seconds = self._clock() - began
+            metrics.TRANSACTION_SECONDS.labels(self._options.service).observe(seconds)
+            for entry in finished:
+                tracing.published(entry.trail, seconds)
             self._note_published(finished, offsets)
 
     def _take_finished(self) -> list[Entry]:
@@ -333,7 +351,9 @@ class Loop:
         return finished
 
     def _note_in_hand(self, idle: bool) -> None:
-        metrics.IN_FLIGHT.labels(self._options.service).set(self._unfinished())
+        service, taken = self._options.service, sum(len(lane.entries) for lane in self._lanes.values())
+        metrics.IN_FLIGHT.labels(service).set(self._unfinished())
+        metrics.QUEUE_FILL.labels(service).set(min(1.0, taken / self._options.held))
         heads = [lane.entries[0].record.timestamp_ms for lane in self._lanes.values() if lane.entries]
         if heads:
             self._note_age(min(heads))
@@ -351,6 +371,9 @@ class Loop:
             metrics.RECORDS.labels(service, "rejected" if entry.rejected else "handled").inc()
             self._rejected_in_a_row = self._rejected_in_a_row + 1 if entry.rejected else 0
         self._note_age(max(entry.record.timestamp_ms for entry in finished))
+        newest_ms = max((entry.trail.start_ms for entry in finished if entry.trail is not None), default=0)
+        if newest_ms > 0:
+            metrics.EVENT_AGE.labels(service).set(max(0.0, time.time() - newest_ms / 1000))
         for partition, offset in offsets.items():
             behind = self._source.lag(partition, offset)
             if behind is not None:

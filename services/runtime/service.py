@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import TypeVar
 
-from services.runtime import metrics
+from services.runtime import hardware, metric_labels, metrics, tracing
 from services.runtime.errors import Fenced, Interrupted, SettingsError, Stop
 from services.runtime.health import Health, serve
 from services.runtime.kafka import KafkaLog, KafkaSink, KafkaSource
@@ -77,12 +77,15 @@ def run_service(name: str, settings_class: type[S], build: Callable[[S, KafkaLog
     try:
         settings = load(settings_class)
         configure(settings.observability, name)
+        finish_tracing = tracing.configure(settings.observability, name)
+        metric_labels.name_cameras(settings.observability.metrics_cameras)
         health = Health()
         page = serve(health, settings.observability.http_host, settings.observability.http_port)
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    metrics.start_at_zero(name)
+    metric_labels.start_at_zero(name)
+    hardware.watch()
     stop = threading.Event()
     _stop_on_signals(stop)
     try:
@@ -102,6 +105,7 @@ def run_service(name: str, settings_class: type[S], build: Callable[[S, KafkaLog
         stop.wait(LINGER_S)
         return 3
     finally:
+        finish_tracing()
         page.close()
     log.info("stopped cleanly")
     return 0

@@ -329,6 +329,21 @@ class ObservabilitySettings(Settings):
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="json, console, or auto: console on a terminal, JSON lines elsewhere."
     )
+    metrics_cameras: int = Field(
+        default=500,
+        ge=0,
+        le=10_000,
+        description="Cameras that have metrics of their own; those that come later are counted together.",
+    )
+    tracing_endpoint: HttpUrl | None = Field(
+        default=None,
+        description="OpenTelemetry collector that takes OTLP over HTTP, such as http://collector:4318; needs "
+        "plateflow[tracing]. Not set: no tracing.",
+        validation_alias=AliasChoices("OTEL_EXPORTER_OTLP_ENDPOINT"),
+    )
+    tracing_ratio: float = Field(
+        default=1.0, ge=0, le=1, description="Share of the recordings that are traced, the same ones by all services."
+    )
 
 
 class ServiceSettings(Settings):

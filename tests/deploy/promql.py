@@ -32,12 +32,12 @@ class Expression(NamedTuple):
 
 
 def of_dashboards() -> list[Expression]:
-    """Every expression of every panel; Grafana's window stands for five minutes."""
+    """Every expression of every panel; Grafana's window stands for five minutes, its choice of cameras for all."""
     found = []
     for path in DASHBOARDS:
         for panel in json.loads(path.read_text())["panels"]:
             for target in panel.get("targets", ()):
-                text = target["expr"].replace("$__rate_interval", "5m")
+                text = target["expr"].replace("$__rate_interval", "5m").replace("$camera", ".*")
                 found.append(Expression(f"{path.stem}: {panel['title']}", text))
     return found
 
@@ -63,6 +63,7 @@ def unknown(expression: str) -> Iterator[str]:
         for label in re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", matchers):
             if label not in shown[name] | TARGET:
                 yield f"{name} has no label {label}"
+    labels |= set(re.findall(r'label_replace\(.*?, "(\w+)", ', expression))
     for group in _GROUPING.findall(plain):
         for label in filter(None, map(str.strip, group.split(","))):
             if label not in labels:
@@ -71,8 +72,12 @@ def unknown(expression: str) -> Iterator[str]:
 
 def _shown() -> dict[str, set[str]]:
     """Name of each series -> its labels."""
-    recorded = {rule["record"]: set[str]() for rule in rules() if "record" in rule}
+    recorded = {rule["record"]: _grouped_by(rule["expr"]) for rule in rules() if "record" in rule}
     return OF_PROMETHEUS | recorded | {name: labels for one in REGISTRY.collect() for name, labels in _series(one)}
+
+
+def _grouped_by(expression: str) -> set[str]:
+    return {label.strip() for group in re.findall(r"\bby \(([^)]*)\)", expression) for label in group.split(",")}
 
 
 def _series(family: Metric) -> Iterator[tuple[str, set[str]]]:

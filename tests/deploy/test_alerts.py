@@ -64,6 +64,14 @@ def announced(values: str) -> dict[str, str]:
     return {f'plateflow_ingest_recordings_total{{{PLACE}, outcome="stored"}}': values}
 
 
+def sent(values: str, behind_s: str = "0") -> dict[str, str]:
+    """Unix seconds; promtool's clock begins with 0."""
+    return {
+        f'plateflow_camera_last_recording_timestamp_seconds{{{PLACE}, camera="yard/gate"}}': values,
+        f'plateflow_lag_seconds{{{PLACE}, service="ingest"}}': f"{behind_s}x{WEEK + 96}",
+    }
+
+
 def aborted(values: str) -> dict[str, str]:
     return {f'plateflow_transactions_total{{{SERVICE}, outcome="aborted"}}': values}
 
@@ -93,6 +101,8 @@ def reloads(values: str) -> dict[str, str]:
 
 DAY, WEEK = 288, 672
 """In steps of 5 and of 15 minutes."""
+EVENINGS = " ".join(f"{86_400 * day}+900x47 {86_400 * day + 42_300}x47" for day in range(8))
+"""The newest recording of a camera that sends from midnight to noon, in steps of 15 minutes."""
 CASES = [
     Case("PlateflowDown", True, "a process that does not answer", {f"up{{{PLACE}}}": "0x60"}),
     Case("PlateflowDown", False, "a short restart", {f"up{{{PLACE}}}": "1x56 0x3"}),
@@ -113,6 +123,12 @@ CASES = [
     Case("PlateflowNoRecordings", True, "a silence unlike yesterday", announced(f"0+1x{DAY} {DAY}x24"), DAY + 23, 5),
     Case("PlateflowNoRecordings", False, "recordings as yesterday", announced(f"0+1x{DAY + 24}"), DAY + 23, 5),
     Case("PlateflowNoRecordings", False, "the same silence as yesterday", announced(f"7x{DAY + 24}"), DAY + 23, 5),
+    Case("PlateflowCameraSilent", True, "a camera that always sent and stopped",
+         sent(f"0+900x{WEEK} {900 * WEEK}x96"), WEEK + 10, 15),
+    Case("PlateflowCameraSilent", False, "one that goes on", sent(f"0+900x{WEEK + 96}"), WEEK + 10, 15),
+    Case("PlateflowCameraSilent", False, "one that is silent every night", sent(EVENINGS), WEEK + 70, 15),
+    Case("PlateflowCameraSilent", False, "one that is silent since ingest is behind",
+         sent(f"0+900x{WEEK} {900 * WEEK}x96", "900"), WEEK + 10, 15),
     Case("PlateflowTransactionsAborted", True, "aborts again and again", aborted("0+1x60")),
     Case("PlateflowTransactionsAborted", False, "two, when partitions moved", aborted("0x55 2x4")),
     Case("PlateflowDeadLetters", True, "the very first dead letter", records("0+1x60", "0x55 1x4")),

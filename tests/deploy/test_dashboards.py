@@ -5,26 +5,23 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
 from services.cli.dashboards import TARGET, main
-from services.simulator import traffic
-from services.simulator.clips import render
-from tests.deploy.promql import DASHBOARDS, RULES, Expression, of_dashboards, of_rules, rules, unknown
+from tests.deploy.conftest import Watched
+from tests.deploy.promql import DASHBOARDS, Expression, of_dashboards, of_rules, rules, unknown
 from tests.support.cache import REPOSITORY
-from tests.support.kafka import Broker
 from tests.support.prometheus import PrometheusServer, promtool
-from tests.support.stack import SERVICES, Stack
 
 GRAFANA = REPOSITORY / "deploy" / "grafana"
 EMPTY_WHERE_NOTHING_IS_WRONG = {
     "plateflow_dead_letters_total": "no record was given up on",
     "plateflow_retries_total": "nothing had to be tried again",
     "plateflow_inference_decoder_restarts_total": "no decoder was replaced",
+    "plateflow_gpu_": "there is no graphics card",
 }
 """Metrics whose label values are not known before something goes wrong, so that a good run shows none."""
 
@@ -87,28 +84,10 @@ def test_prometheus_can_parse_every_expression_of_every_dashboard(tmp_path: Path
     assert f"{len(as_rules)} rules found" in said.stdout
 
 
-@pytest.fixture
-def scraped(tmp_path: Path, kafka: Broker, topic_prefix: str) -> Iterator[PrometheusServer]:
-    """A real Prometheus that has watched the three services take in two recordings, one after the other."""
-    render(traffic.timetable(seed=7, cameras=1)[:2], tmp_path / "clips", seed=7)
-    first, second = sorted((tmp_path / "clips").rglob("*.mp4"))
-    with Stack(tmp_path / "stack", kafka, topic_prefix, tmp_path / "clips" / "cameras.yaml") as stack:
-        stack.start(*SERVICES)
-        targets = {f"plateflow-{service}": stack.address(service) for service in SERVICES}
-        prometheus = PrometheusServer(tmp_path / "prometheus", targets, [RULES]).start()
-        try:
-            stack.wait(lambda: len(prometheus.query("plateflow_ready == 1")) == len(SERVICES), 60, "three scrapes")
-            for count, clip in enumerate((first, second), 1):
-                stack.upload([clip])
-                stack.wait_for_recordings(count, timeout_s=200)
-            yield prometheus
-        finally:
-            prometheus.stop()
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_every_panel_and_every_recording_rule_shows_data_while_recordings_come_in(scraped: PrometheusServer) -> None:
+def test_every_panel_and_every_recording_rule_shows_data_while_recordings_come_in(watched: Watched) -> None:
+    scraped = watched.prometheus
     recorded = [Expression(rule["record"], rule["record"]) for rule in rules() if "record" in rule]
     expected = [one for one in of_dashboards() + recorded if not _may_be_empty(one)]
     deadline = time.monotonic() + 60

@@ -12,12 +12,12 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.runtime import metrics
+from services.runtime import metric_labels, metrics
 
 OURS = {name: one for name, one in vars(metrics).items() if isinstance(one, MetricWrapperBase)}
 BOUNDED = {
     *("service", "outcome", "reason", "stage", "how", "kind", "model", "source", "store", "topic", "partition"),
-    *("check", "detector", "recogniser"),
+    *("check", "detector", "recogniser", "gpu", "camera"),
 }
 
 
@@ -37,8 +37,22 @@ def test_every_metric_has_our_prefix_a_meaning_and_bounded_labels(metric: Metric
 
 
 @pytest.mark.parametrize("metric", OURS.values(), ids=OURS.keys())
-def test_no_metric_is_told_apart_by_plate_camera_or_key(metric: MetricWrapperBase) -> None:
-    assert not {"plate", "camera", "key", "recording", "text"} & set(metric._labelnames)
+def test_no_metric_is_told_apart_by_plate_or_key(metric: MetricWrapperBase) -> None:
+    assert not {"plate", "key", "recording", "text"} & set(metric._labelnames)
+
+
+@pytest.mark.parametrize("metric", OURS.values(), ids=OURS.keys())
+def test_every_metric_says_what_to_do_about_it(metric: MetricWrapperBase) -> None:
+    name = described_by(metric).name.removeprefix("plateflow_")
+    assert metrics.ACTIONS[name].endswith(".")
+
+
+def test_cameras_beyond_the_first_ones_share_a_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metric_labels, "_cameras", set())
+    monkeypatch.setattr(metric_labels, "_most_cameras", 2)
+    assert [metric_labels.camera(name) for name in ("yard/a", "yard/b", "yard/c", "yard/a")] == [
+        "yard/a", "yard/b", "(others)", "yard/a",
+    ]  # fmt: skip
 
 
 def test_times_are_in_seconds() -> None:
@@ -65,8 +79,8 @@ def test_prometheus_can_parse_what_is_shown() -> None:
 @pytest.mark.parametrize("service", ["ingest", "inference", "aggregator"])
 def test_a_service_shows_zeros_before_anything_has_happened(service: str) -> None:
     program = f"""
-from services.runtime import metrics
-metrics.start_at_zero({service!r})
+from services.runtime import metric_labels, metrics
+metric_labels.start_at_zero({service!r})
 for name, labels in (
     ("plateflow_ready", {{}}),
     ("plateflow_records_total", {{"outcome": "rejected"}}),

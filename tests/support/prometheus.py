@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -41,6 +42,7 @@ class PrometheusServer:
             f"--config.file={self._folder / 'prometheus.yml'}",
             f"--storage.tsdb.path={self._folder / 'data'}",
             f"--web.listen-address={self.url.removeprefix('http://')}",
+            "--enable-feature=exemplar-storage",
             "--log.level=warn",
         ]
         self._process = ServerProcess("Prometheus", command, self._folder / "prometheus.log")
@@ -54,6 +56,20 @@ class PrometheusServer:
             raise ValueError(f"{expression}: {answer['error']}")
         found: list[dict[str, Any]] = answer["data"]["result"]
         return found
+
+    def series(self, expression: str, start_s: float, end_s: float, step_s: float = 1.0) -> list[dict[str, Any]]:
+        """The lines that an expression gives from one moment to another."""
+        asked: dict[str, str | float] = {"query": expression, "start": start_s, "end": end_s, "step": step_s}
+        answer = httpx.get(f"{self.url}/api/v1/query_range", params=asked, timeout=30).raise_for_status().json()
+        found: list[dict[str, Any]] = answer["data"]["result"]
+        return found
+
+    def exemplars(self, expression: str) -> list[dict[str, Any]]:
+        """Those of the last hour."""
+        now = time.time()
+        asked: dict[str, str | float] = {"query": expression, "start": now - 3600, "end": now}
+        answer = httpx.get(f"{self.url}/api/v1/query_exemplars", params=asked, timeout=10).raise_for_status().json()
+        return [one for series in answer["data"] for one in series["exemplars"]]
 
     def stop(self) -> None:
         if self._process is not None:

@@ -50,10 +50,10 @@ class ServiceProcess:
         """Return when /readyz holds these words."""
         self.process.wait_until(lambda: words in self.ask("/readyz").text, timeout_s)
 
-    def ask(self, path: str) -> httpx.Response:
+    def ask(self, path: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
         """GET `path`; an answer of 503 also where nothing listens yet."""
         try:
-            return httpx.get(self.url + path, timeout=5)
+            return httpx.get(self.url + path, headers=headers, timeout=5)
         except httpx.TransportError as error:
             return httpx.Response(503, text=str(error))
 

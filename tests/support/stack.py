@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -17,6 +17,7 @@ from services.contracts.messages import DeadLetter, Message, Passage, Plate, Rec
 from services.contracts.topics import Topics
 from services.simulator.camera import Account, UploadingCamera
 from services.simulator.vault import KafkaPublisher, VaultStandIn
+from services.simulator.vault_events import Form
 from tests.support.kafka import Broker
 from tests.support.services import ServiceProcess
 
@@ -28,17 +29,28 @@ M = TypeVar("M", bound=Message)
 class Stack:
     """Everything between a camera's upload and the last topic, below one folder and one topic prefix."""
 
-    def __init__(self, folder: Path, broker: Broker, prefix: str, cameras: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        broker: Broker,
+        prefix: str,
+        cameras: Path | None = None,
+        *,
+        partitions: int = 2,
+        form: Form = Form.B,
+        more: Mapping[str, str] | None = None,
+    ) -> None:
+        """``form`` of Vault's announcements; ``more`` settings of every service."""
         self.folder, self.broker = folder, broker
         self.topics = Topics(prefix.rstrip("."))
         self.vault_topic = f"{self.topics.prefix}.vault"
         self.data = folder / "data"
-        self._cameras = cameras
+        self._cameras, self._more = cameras, dict(more or {})
         self._processes: dict[str, ServiceProcess] = {}
         folder.mkdir(parents=True, exist_ok=True)
-        broker.create_topics({self.vault_topic: 2} | dict.fromkeys(self.topics.all(), 2))
+        broker.create_topics(dict.fromkeys((self.vault_topic, *self.topics.all()), partitions))
         publish = KafkaPublisher({"bootstrap.servers": broker.bootstrap, "log_level": 2}, self.vault_topic)
-        self.vault = VaultStandIn(folder / "vault", publish, access_key=ACCESS_KEY, secret=SECRET)
+        self.vault = VaultStandIn(folder / "vault", publish, access_key=ACCESS_KEY, secret=SECRET, form=form)
 
     @classmethod
     def beside(cls, other: Stack, topics: Topics) -> Stack:
@@ -67,9 +79,9 @@ class Stack:
         for service in services:
             self._processes[service].wait_until_ready()
 
-    def page(self, service: str, path: str) -> httpx.Response:
+    def page(self, service: str, path: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
         """What a service answers at /metrics, /healthz or /readyz."""
-        return self._processes[service].ask(f"/{path}")
+        return self._processes[service].ask(f"/{path}", headers)
 
     def address(self, service: str) -> str:
         """host:port of a service's page."""
@@ -100,14 +112,14 @@ class Stack:
             "PLATEFLOW_AGGREGATOR_FLUSH_S": "1",
             "OMP_NUM_THREADS": "1",
         }
-        return settings | ({"PLATEFLOW_CAMERAS": str(self._cameras)} if self._cameras else {})
+        return settings | ({"PLATEFLOW_CAMERAS": str(self._cameras)} if self._cameras else {}) | self._more
 
     # What goes in, what comes out
 
-    def upload(self, clips: Iterable[Path]) -> list[str]:
-        """Upload clips as a camera does; their keys."""
+    def upload(self, clips: Iterable[Path], name: str | None = None) -> list[str]:
+        """Upload clips as a camera does, under ``name`` where there is one; their keys."""
         camera = UploadingCamera(Account(self.vault.api, ACCESS_KEY, SECRET))
-        return [camera.upload(clip) for clip in clips]
+        return [camera.upload(clip, name) for clip in clips]
 
     def read(self, topic: str, kind: type[M]) -> list[M]:
         """All committed messages of a topic, by partition and offset."""

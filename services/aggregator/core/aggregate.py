@@ -139,6 +139,8 @@ class Result:
     """Observations suppressed by the stationary rule."""
     given_up: Track | None = None
     """A part of an incomplete track that gave way to another."""
+    late: bool = False
+    """Its recording starts more than the horizon behind its camera's newest."""
 
 
 def admit(ledger: MutableMapping[str, Run], track: Track) -> bool:
@@ -156,7 +158,9 @@ def apply(state: CameraState, track: Track, camera: Camera, options: Options) ->
     if not observations:
         return Result()
     observations.sort(key=_time)
-    return _Reckoning(parts[0], observations, world, camera, options).result()
+    result = _Reckoning(parts[0], observations, world, camera, options).result()
+    result.late = world is not state.recent
+    return result
 
 
 def _time(observation: Observation) -> int:
