@@ -15,8 +15,10 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
+import httpx
+import msgspec
 import typer
 
 from services.aggregator.files_s3 import files_at
@@ -30,22 +32,42 @@ from services.runtime.clips import open_store
 from services.runtime.environment import Settings, unknown
 from services.runtime.errors import SettingsError, Stop
 from services.runtime.masking import mask_text
-from services.runtime.settings import KafkaSettings, ObjectStoreSettings, StoreSettings, VaultSettings, folder, load
+from services.runtime.settings import (
+    KafkaSettings,
+    ObjectStoreSettings,
+    ObservabilitySettings,
+    StoreSettings,
+    VaultSettings,
+    folder,
+    load,
+)
 
 app = typer.Typer()
 S = TypeVar("S", bound=Settings)
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object for each check, a line each.")] = False,
+) -> None:
     """Check settings, Vault, Kafka, stores, models and clocks; run it with the environment of the services."""
     failed = 0
     for finding in findings():
-        typer.echo(f"{'ok   ' if finding.ok else 'wrong'}  {finding.subject}: {mask_text(finding.text)}")
+        typer.echo(_line(finding, as_json))
         failed += not finding.ok
     if failed:
         typer.echo(f"{failed} {'check is' if failed == 1 else 'checks are'} wrong", err=True)
         raise typer.Exit(1)
+
+
+def _line(finding: Finding, as_json: bool) -> str:
+    text = mask_text(finding.text)
+    if as_json:
+        return msgspec.json.encode({"subject": finding.subject, "ok": finding.ok, "text": text}).decode()
+    colour = typer.colors.GREEN if finding.ok else typer.colors.RED
+    word = "ok   " if finding.ok else "wrong"
+    plain = "NO_COLOR" in os.environ
+    return f"{word if plain else typer.style(word, fg=colour)}  {finding.subject}: {text}"
 
 
 def findings() -> Iterator[Finding]:
@@ -57,6 +79,7 @@ def findings() -> Iterator[Finding]:
     yield from _with(ObjectStoreSettings, lambda settings: _store("object store", settings))
     yield from _with(DataSettings, _data)
     yield from _with(PipelineSettings, _models)
+    yield from _with(ObservabilitySettings, _tracing)
 
 
 def _with(kind: type[S], check: Callable[[S], Iterable[Finding]]) -> Iterator[Finding]:
@@ -115,6 +138,23 @@ def _data_folder(data: Path) -> Finding:
         )
     state = "can be written to" if existing == target else "is not there yet and can be made"
     return good("data folder", f"{data} {state}")
+
+
+def _tracing(settings: ObservabilitySettings) -> Iterator[Finding]:
+    """Where it is asked for: an empty set of spans is accepted by every collector."""
+    if settings.tracing_endpoint is None:
+        return
+    address = f"{settings.tracing_endpoint}/v1/traces"
+    try:
+        httpx.post(address, headers={"Content-Type": "application/x-protobuf"}, timeout=5).raise_for_status()
+        yield good("tracing", f"{settings.tracing_endpoint} takes spans")
+    except httpx.HTTPError as error:
+        why = str(error.response.status_code) if isinstance(error, httpx.HTTPStatusError) else type(error).__name__
+        yield wrong(
+            "tracing",
+            f"{address} does not take spans ({why}): PLATEFLOW_TRACING_ENDPOINT needs the collector's port for OTLP "
+            "over HTTP, usually 4318",
+        )
 
 
 def _models(settings: PipelineSettings) -> Iterator[Finding]:

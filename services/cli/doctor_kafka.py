@@ -1,11 +1,12 @@
-"""Kafka for `plateflow doctor`: does it answer, are the topics there, may we read and write them?"""
+"""Kafka for `plateflow doctor`: does it answer, are the topics there, may we read and write them, as our groups?"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AclOperation, AdminClient, ClusterMetadata  # type: ignore[attr-defined]
+from confluent_kafka.admin import AclOperation, AdminClient, ClusterMetadata, ConsumerGroupDescription  # type: ignore[attr-defined]
 
 from services.cli.doctor_finding import Finding, good, wrong
 from services.runtime.kafka import EMBEDDED, client_config
@@ -31,6 +32,7 @@ def check_kafka(settings: KafkaSettings) -> Iterator[Finding]:
     yield from _topics(settings, found)
     if not str(cluster.cluster_id or "").startswith(EMBEDDED):  # it never answers this question
         yield from _permissions(admin, settings, found)
+        yield from _groups(admin, settings)
 
 
 def _partitions(cluster: ClusterMetadata) -> dict[str, int]:
@@ -48,13 +50,15 @@ def _topics(settings: KafkaSettings, found: Mapping[str, int]) -> Iterator[Findi
         )
     for topic in settings.topics.all():
         if topic in found:
-            yield good("topics", f"{topic}: {_count(found[topic], 'partition')}")
+            few = found[topic] < settings.topic_partitions
+            note = f", fewer than PLATEFLOW_KAFKA_TOPIC_PARTITIONS={settings.topic_partitions}" if few else ""
+            yield good("topics", f"{topic}: {_count(found[topic], 'partition')}{note}")
         else:
             yield good("topics", f"{topic} is not there yet: made at start with {settings.topic_partitions} partitions")
 
 
 def _permissions(admin: AdminClient, settings: KafkaSettings, found: Mapping[str, int]) -> Iterator[Finding]:
-    """Of the topics that are there. Groups and transactions cannot be asked about without disturbing a service."""
+    """Of the topics that are there. Transactions cannot be asked about without disturbing a service."""
     needed = {topic: {AclOperation.READ, AclOperation.WRITE} for topic in settings.topics.all()}
     needed[settings.vault_topic] = {AclOperation.READ}
     asked = [topic for topic in needed if topic in found]
@@ -78,6 +82,40 @@ def _permissions(admin: AdminClient, settings: KafkaSettings, found: Mapping[str
         yield wrong("permissions", f"grant the user of KAFKA_USERNAME {', '.join(refused)}")
     else:
         yield good("permissions", f"we may read and write {_count(len(asked), 'topic')}")
+
+
+def _groups(admin: AdminClient, settings: KafkaSettings) -> Iterator[Finding]:
+    """May we read as the services' groups? Asking joins none of them."""
+    names = [settings.group_of(service) for service in ("ingest", "inference", "aggregator")]
+    refused = []
+    for name in names:
+        try:
+            granted = set(_group(admin, name).authorized_operations or ())
+        except KafkaException as failure:
+            if failure.args[0].code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
+                yield wrong("groups", f"the broker does not tell of {name}: {failure.args[0].str()}")
+                return
+            granted = set()
+        refused += [] if AclOperation.READ in granted else [name]
+    if refused:
+        yield wrong("groups", f"grant the user of KAFKA_USERNAME READ on the groups {', '.join(refused)}")
+    else:
+        yield good("groups", f"we may read as {', '.join(names)}")
+
+
+def _group(admin: AdminClient, name: str) -> ConsumerGroupDescription:
+    """A broker that has never had a group needs a moment to say so."""
+    until = time.monotonic() + ANSWER_S
+    while True:
+        asked = admin.describe_consumer_groups([name], include_authorized_operations=True, request_timeout=ANSWER_S)
+        try:
+            found: ConsumerGroupDescription = asked[name].result(ANSWER_S)
+            return found
+        except KafkaException as failure:
+            passing = failure.args[0].code() in (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS)
+            if not passing or time.monotonic() > until:
+                raise
+        time.sleep(0.3)
 
 
 def _count(number: int, what: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from services.cli.doctor_vault import judge_clock
 from services.inference.models.recogniser import WEIGHTS
 from services.runtime.environment import OURS
 from tests.cli.command import Plateflow
+from tests.support.collector import Collector
 from tests.support.kafka import Broker
 from tests.support.processes import free_port
 from tests.support.stack import ACCESS_KEY, SECRET, Stack
@@ -37,11 +39,33 @@ def test_where_all_is_well_every_check_is_ok(stack: Stack, plateflow: Plateflow)
 
     subjects = [line.removeprefix("ok").strip().partition(":")[0] for line in plateflow.out.splitlines()]
     assert {*subjects} == {
-        *("settings", "kafka", "topics", "permissions", "vault", "clock"),
+        *("settings", "kafka", "topics", "permissions", "groups", "vault", "clock"),
         *("clip store", "object store", "data folder", "models"),
     }
     assert f"{stack.topics.tracks}: 2 partitions" in plateflow.out
     assert SECRET not in plateflow.out + plateflow.err and ACCESS_KEY not in plateflow.out + plateflow.err
+
+
+def test_for_scripts_each_check_is_an_object(stack: Stack, plateflow: Plateflow) -> None:
+    stack.vault.faults.refuse_keys = True
+
+    assert plateflow("doctor", "--json") == 1
+
+    found = [json.loads(line) for line in plateflow.out.splitlines()]
+    assert {one["subject"] for one in found if not one["ok"]} == {"vault"}
+
+
+def test_a_collector_that_takes_no_spans_is_told(
+    stack: Stack, plateflow: Plateflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Collector() as collector:
+        monkeypatch.setenv("PLATEFLOW_TRACING_ENDPOINT", collector.endpoint)
+        assert plateflow("doctor") == 0
+    assert f"tracing: {collector.endpoint} takes spans" in plateflow.out
+
+    assert plateflow("doctor") == 1
+    (told,) = wrong(plateflow)
+    assert told.startswith("tracing: ") and "usually 4318" in told
 
 
 def test_nothing_is_made_by_looking(stack: Stack, plateflow: Plateflow) -> None:
