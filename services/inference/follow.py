@@ -17,13 +17,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from services.contracts.messages import Box, Observation, Reading
+from services.contracts.messages import Box, Observation, Quad, Reading
 from services.inference.core.alignment import compatible
 from services.inference.core.spread import Spread
 from services.inference.core.stitch import divide
 from services.inference.core.vote import Read, VoteOptions, vote, weigh
 from services.inference.models.detector import Detection
-from services.inference.models.recogniser import ALPHABET, CharacterReading, crop_plate
+from services.inference.models.recogniser import ALPHABET, CharacterReading, crop_place, crop_plate
 from services.inference.result import Shot
 
 Image = NDArray[np.uint8]
@@ -53,6 +53,16 @@ class Picture:
     def crop(self) -> Image:
         """What the recogniser reads."""
         return crop_plate(self.image, self.box)
+
+    def quad(self, seen: Box, read: CharacterReading) -> Quad | None:
+        """The corners that the recogniser found, in pixels of the frame in which the box is ``seen``."""
+        if read.corners is None:
+            return None
+        left, top, right, bottom = crop_place(self.image, self.box)
+        moved = (left + seen[0] - self.box[0], top + seen[1] - self.box[1])
+        corners = read.corners.astype(np.float64) * (right - left, bottom - top) + moved
+        a, b, c, d = ((round(float(x), 2), round(float(y), 2)) for x, y in corners)
+        return a, b, c, d
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +131,7 @@ class Followed:
         sharpest = max((one.sharpness for one, _ in readings), default=0.0) or 1.0
         for picture, read in readings:
             seen = self.observations[picture.observation]
-            self.observations[picture.observation] = _with_text(seen, read)
+            self.observations[picture.observation] = _with_text(seen, read, picture.quad(seen.box, read))
             weight = weigh(seen.detection, read.confidences, picture.sharpness / sharpest, seen.box[2])
             self.reads.append(Read(read.text, read.probabilities, weight))
         self.reading = vote(self.reads, ALPHABET, options)
@@ -164,8 +174,8 @@ def _one_a_frame(observations: Iterable[Observation]) -> list[Observation]:
     return [best[frame] for frame in sorted(best)]
 
 
-def _with_text(seen: Observation, read: CharacterReading) -> Observation:
-    return msgspec.structs.replace(seen, text=read.text, confidences=read.confidences)
+def _with_text(seen: Observation, read: CharacterReading, quad: Quad | None) -> Observation:
+    return msgspec.structs.replace(seen, text=read.text, confidences=read.confidences, quad=quad)
 
 
 def sharpness(crop: Image) -> float:

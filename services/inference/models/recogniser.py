@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -45,6 +45,14 @@ class CharacterReading:
 
     text: str
     probabilities: NDArray[np.float32]
+    plate: float = 1.0
+    """Probability that the crop shows a plate at all."""
+    rows: int = 1
+    """Rows of characters on the plate."""
+    region: str = ""
+    """Where plates look like this one ("RU", "EU"); empty: unknown."""
+    corners: NDArray[np.float32] | None = None
+    """(4, 2) in units of the crop, clockwise from top left; None where the engine finds none."""
 
     @property
     def confidences(self) -> tuple[float, ...]:
@@ -64,6 +72,12 @@ def crop_plate(frame: Image, box_xywh: Sequence[float], margin: float = 0.06) ->
     """The part of `frame` (h, w, 3) that the recogniser expects: the detector's box (pixels) grown by
     `margin` of its size on each side, cut at the frame's edges. Raises ValueError for a box that lies outside
     the frame."""
+    x0, y0, x1, y1 = crop_place(frame, box_xywh, margin)
+    return frame[y0:y1, x0:x1]
+
+
+def crop_place(frame: Image, box_xywh: Sequence[float], margin: float = 0.06) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of `crop_plate` in the frame's pixels."""
     x, y, width, height = box_xywh
     rows, columns = frame.shape[:2]
     x0, y0 = max(int(x - width * margin), 0), max(int(y - height * margin), 0)
@@ -71,7 +85,7 @@ def crop_plate(frame: Image, box_xywh: Sequence[float], margin: float = 0.06) ->
     y1 = min(int(np.ceil(y + height * (1 + margin))), rows)
     if x0 >= x1 or y0 >= y1:
         raise ValueError(f"the box {tuple(box_xywh)} lies outside the frame of {columns}x{rows} pixels")
-    return frame[y0:y1, x0:x1]
+    return x0, y0, x1, y1
 
 
 def preprocess(crop: Image) -> Image:
@@ -124,8 +138,9 @@ class OnnxRecogniser:
         readings: list[CharacterReading] = []
         for start in range(0, len(crops), self._batch):
             pictures = np.stack([preprocess(crop) for crop in crops[start : start + self._batch]])[:, None]
-            outputs: Any = self._session.run(["probabilities"], {"crops": pictures})
-            readings += [decode(columns) for columns in outputs[0]]
+            outputs: Any = self._session.run(["probabilities", "corners"], {"crops": pictures})
+            read = zip(*outputs, strict=True)
+            readings += [replace(decode(columns), corners=corners) for columns, corners in read]
         return readings
 
 
