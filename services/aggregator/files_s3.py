@@ -30,8 +30,8 @@ from services.aggregator.files import Claim, LocalFiles, Superseded
 from services.runtime.clips_s3 import ABSENT, REFUSED, bucket_and_prefix, s3_client
 from services.runtime.settings import BucketSettings, folder
 
-ATTEMPTS = 6
-"""Of each call: with boto's pauses, S3 may be away for about half a minute."""
+ATTEMPTS = 12
+"""Of each call: with boto's pauses, which double from 50 ms to 20 s, S3 may be away for about half a minute."""
 TRIES = 5
 """Of a read whose body broke off, or of a PUT that S3 could not decide on."""
 KEPT = 50_000

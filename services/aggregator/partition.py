@@ -24,6 +24,7 @@ from services.aggregator.files import Claim, Files, Superseded
 from services.aggregator.hours import DataFile, Hours
 from services.contracts.messages import Track
 from services.runtime import metrics
+from services.runtime.crash import crash_point
 from services.runtime.errors import Fenced, Stop
 from services.runtime.ports import Partition
 
@@ -144,9 +145,11 @@ class PartitionState:
             for file in now:
                 self._hours.write(file, self.committed)
                 metrics.FILES_WRITTEN.labels(file.kind).inc()
+                crash_point("between-files")
             if flush.files:
                 return
             self._point()
+            crash_point("before-checkpoint")
             checkpoints.save(self._files, self._claim, self.partition, flush.checkpoint)
             metrics.FILES_WRITTEN.labels("checkpoint").inc()
         self.checkpointed, self.config, self._flush = flush.checkpoint.next_offset, flush.checkpoint.config, None

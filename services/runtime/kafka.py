@@ -19,6 +19,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ClusterMetadata, NewTopic  # type: ignore[attr-defined]
 
+from services.runtime.crash import crash_point
 from services.runtime.errors import Fenced, Stop
 from services.runtime.ports import Assignments, Outgoing, Partition, Record, TransactionAborted
 from services.runtime.settings import KafkaSettings
@@ -150,10 +151,8 @@ class KafkaSource:
         error = message.error()
         if error is None:
             return True
-        if error.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED):
-            raise Stop(
-                f"the broker refuses access: {error.str()}. Grant the user of KAFKA_USERNAME this topic and group."
-            )
+        if error.code() in REFUSALS:
+            raise Stop(refusal(error))
         log.warning("kafka: %s", error.str())
         return False
 
@@ -201,12 +200,14 @@ class KafkaSink:
             self.producer.begin_transaction()
             for message in messages:
                 self._produce(message)
+            crash_point("after-produce")
             positions = [TopicPartition(p.topic, p.index, offset) for p, offset in offsets.items()]
             metadata = self._source.consumer.consumer_group_metadata()
             _retry_retriable(
                 lambda: self.producer.send_offsets_to_transaction(positions, metadata, CALL_S), self._pulse
             )
             _retry_retriable(lambda: self.producer.commit_transaction(CALL_S), self._pulse)
+            crash_point("after-commit")
         except KafkaException as failure:
             self._abort(failure)
 
@@ -228,12 +229,16 @@ class KafkaSink:
 
     def _abort(self, failure: KafkaException) -> None:
         error: KafkaError = failure.args[0]
+        if error.fatal() and error.code() in REFUSALS:
+            raise Stop(refusal(error)) from failure
         if error.fatal():
             raise self._fenced(error) from failure
         try:
             _retry_retriable(lambda: self.producer.abort_transaction(CALL_S), self._pulse)
         except KafkaException as second:
             raise self._fenced(second.args[0]) from second
+        if error.code() in REFUSALS:
+            raise Stop(refusal(error)) from failure
         raise TransactionAborted(error.str()) from failure
 
     def _fenced(self, error: KafkaError) -> Fenced:
@@ -249,7 +254,9 @@ class KafkaLog:
 
     def __init__(self, settings: KafkaSettings, pulse: Pulse = _no_pulse) -> None:
         self._settings, self._pulse = settings, pulse
-        self._admin = AdminClient(client_config(settings) | {"log_level": 0})  # its exceptions say it all
+        self._complaint: KafkaError | None = None
+        """Why the client cannot log in; the calls themselves only say that nobody answers."""
+        self._admin = AdminClient(client_config(settings) | {"log_level": 0, "error_cb": self._heed})
 
     @property
     def cluster_id(self) -> str:
@@ -279,8 +286,22 @@ class KafkaLog:
         return True
 
     def _topics(self, what: str) -> ClusterMetadata:
-        found: ClusterMetadata = _patiently(what, lambda: self._admin.list_topics(timeout=CALL_S), self._pulse)
+        found: ClusterMetadata = _patiently(what, self._list_topics, self._pulse)
         return found
+
+    def _list_topics(self) -> ClusterMetadata:
+        try:
+            return self._admin.list_topics(timeout=CALL_S)
+        except KafkaException:
+            self._admin.poll(0)  # serves `_heed`
+            if self._complaint is not None:
+                raise Stop(refusal(self._complaint)) from None
+            raise
+
+    def _heed(self, error: KafkaError) -> None:
+        if error.code() in REFUSALS:
+            self._complaint = error
+        _log_error(error)
 
     def ensure(self, topics: Sequence[str]) -> None:
         """Make the topics that are missing; a broker that makes them by itself may refuse."""
@@ -329,18 +350,36 @@ def _patiently(what: str, call: Callable[[], Any], pulse: Pulse) -> Any:
             return call()
         except KafkaException as failure:
             error: KafkaError = failure.args[0]
-            if error.fatal() or error.code() in _REFUSALS:
+            if error.code() in REFUSALS:
+                raise Stop(f"{what}: {refusal(error)}") from failure
+            if error.fatal():
                 raise Stop(f"kafka refuses ({what}): {error.str()}") from failure
             log.warning("waiting for kafka (%s): %s", what, error.str())
             pulse()
             time.sleep(0.5)
 
 
-_REFUSALS = (
-    KafkaError._AUTHENTICATION,
-    KafkaError.SASL_AUTHENTICATION_FAILED,
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.GROUP_AUTHORIZATION_FAILED,
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-)
+_LOGIN = (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED)
+_RIGHTS = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "read and write on the topics of PLATEFLOW_KAFKA_TOPIC_PREFIX, "
+    "and read on that of KAFKA_QUEUE_NAME",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "read on the groups that begin as KAFKA_GROUP says",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "idempotent writes, and the making of topics",
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "write on the transactional ids that begin as KAFKA_GROUP says",
+}
+REFUSALS = (*_LOGIN, KafkaError._SSL, *_RIGHTS)
+"""What no patience heals."""
+
+
+def refusal(error: KafkaError) -> str:
+    """A refusal in words that name the setting."""
+    if error.code() in _LOGIN:
+        return (
+            f"the broker refuses the login: correct KAFKA_USERNAME, KAFKA_PASSWORD or KAFKA_MECHANISM ({error.str()})"
+        )
+    if error.code() == KafkaError._SSL:
+        return (
+            "the broker's certificate is not trusted, or it speaks no TLS: set PLATEFLOW_KAFKA_CA_FILE to the "
+            f"authority that signed it, and see KAFKA_SECURITY ({error.str()})"
+        )
+    return f"the broker refuses access: grant the user of KAFKA_USERNAME {_RIGHTS[error.code()]} ({error.str()})"

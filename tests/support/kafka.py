@@ -54,9 +54,12 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{{controller}}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{{plain}},SASL_PLAINTEXT://127.0.0.1:{{sasl}},CONTROLLER://127.0.0.1:{{controller}}
-advertised.listeners=PLAINTEXT://127.0.0.1:{{plain}},SASL_PLAINTEXT://127.0.0.1:{{sasl}}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{{plain}},SASL_PLAINTEXT://127.0.0.1:{{sasl}},PROXIED://127.0.0.1:{{proxied}},\
+ CONTROLLER://127.0.0.1:{{controller}}{{listeners}}
+advertised.listeners=PLAINTEXT://127.0.0.1:{{plain}},SASL_PLAINTEXT://127.0.0.1:{{sasl}},\
+ PROXIED://127.0.0.1:{{proxy}}{{listeners}}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,PROXIED:PLAINTEXT,\
+ CONTROLLER:PLAINTEXT{{protocols}}
 inter.broker.listener.name=PLAINTEXT
 log.dirs={{data}}
 listener.name.sasl_plaintext.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
@@ -167,19 +170,33 @@ def _to_the_end(consumer: Consumer, topic: str) -> Iterator[Message]:
 class KafkaServer(Broker):
     """Our own broker. `start` formats its storage the first time; its ports never change.
 
-    `sasl_bootstrap` takes the same clients with `USER` and `PASSWORD`, mechanism PLAIN or SCRAM-SHA-512.
+    `sasl_bootstrap` takes the same clients with `USER` and `PASSWORD`, mechanism PLAIN or SCRAM-SHA-512. Who comes by
+    `proxy_port` is led on to `proxied_port`: a test may put something between the two. ``listeners`` (name -> protocol
+    and port) and ``settings`` are added to its own.
     """
 
-    def __init__(self, folder: Path, heap_mb: int = 512) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        heap_mb: int = 512,
+        listeners: Mapping[str, tuple[str, int]] | None = None,
+        settings: str = "",
+    ) -> None:
         self._folder = folder
         self._heap_mb = heap_mb
-        ports = {name: free_port() for name in ("plain", "sasl", "controller")}
+        ports = {name: free_port() for name in ("plain", "sasl", "controller", "proxied", "proxy")}
+        self.proxied_port, self.proxy_port = ports["proxied"], ports["proxy"]
+        added = listeners or {}
         super().__init__(f"127.0.0.1:{ports['plain']}")
         self.sasl_bootstrap = f"127.0.0.1:{ports['sasl']}"
         self._port = ports["plain"]
         folder.mkdir(parents=True, exist_ok=True)
         self._settings = folder / "server.properties"
-        self._settings.write_text(_SETTINGS.format(data=folder / "data", **ports))
+        named = {
+            "listeners": "".join(f",{name}://127.0.0.1:{port}" for name, (_protocol, port) in added.items()),
+            "protocols": "".join(f",{name}:{protocol}" for name, (protocol, _port) in added.items()),
+        }
+        self._settings.write_text(_SETTINGS.format(data=folder / "data", **named, **ports) + settings)
         (folder / "log4j2.properties").write_text(_LOG4J)
         self._process: ServerProcess | None = None
 

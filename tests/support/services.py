@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 
+from services.runtime.crash import VARIABLE
 from tests.support.cache import REPOSITORY
 from tests.support.processes import ServerProcess, free_port
 
@@ -18,9 +19,13 @@ _OURS = ("PLATEFLOW_", "KAFKA_", "QUEUE_", "STORAGE_", "VAULT_", "KERBEROS_", "A
 
 
 class ServiceProcess:
-    """`python -m services.<name>` with these settings; it logs into `folder/<name>.log`."""
+    """`python -m services.<name>` with these settings; it logs into `folder/<name>.log`.
 
-    def __init__(self, name: str, settings: Mapping[str, str], folder: Path) -> None:
+    ``clock``: a file as `tests.support.shifted` reads it.
+    """
+
+    def __init__(self, name: str, settings: Mapping[str, str], folder: Path, clock: Path | None = None) -> None:
+        self._shifted = ["tests.support.shifted", str(clock)] if clock else []
         port = free_port()
         self.name = name
         self.url = f"http://127.0.0.1:{port}"
@@ -34,11 +39,12 @@ class ServiceProcess:
             raise RuntimeError(f"{self.name} was never started")
         return self._process
 
-    def start(self) -> "ServiceProcess":
-        """Start it (again, after `kill` or `stop`) without waiting."""
+    def start(self, crash_at: str = "") -> "ServiceProcess":
+        """Start it (again, after `kill` or `stop`) without waiting. ``crash_at``: see `services.runtime.crash`."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-        command = [sys.executable, "-m", f"services.{self.name}"]
-        self._process = ServerProcess(self.name, command, self.log, environment=kept | self._settings, cwd=REPOSITORY)
+        command = [sys.executable, "-m", *self._shifted, f"services.{self.name}"]
+        environment = kept | self._settings | ({VARIABLE: crash_at} if crash_at else {})
+        self._process = ServerProcess(self.name, command, self.log, environment=environment, cwd=REPOSITORY)
         return self
 
     def wait_until_ready(self, timeout_s: float = 60) -> "ServiceProcess":
