@@ -83,7 +83,6 @@ class Entry:
     attempts: int = 0
     rejected: bool = False
     trail: Trail | None = None
-    """Of the last attempt."""
 
 
 @dataclass(slots=True)
@@ -371,8 +370,7 @@ class Loop:
             metrics.RECORDS.labels(service, "rejected" if entry.rejected else "handled").inc()
             self._rejected_in_a_row = self._rejected_in_a_row + 1 if entry.rejected else 0
         self._note_age(max(entry.record.timestamp_ms for entry in finished))
-        newest_ms = max((entry.trail.start_ms for entry in finished if entry.trail is not None), default=0)
-        if newest_ms > 0:
+        if newest_ms := max((entry.trail.start_ms for entry in finished if entry.trail is not None), default=0):
             metrics.EVENT_AGE.labels(service).set(max(0.0, time.time() - newest_ms / 1000))
         for partition, offset in offsets.items():
             behind = self._source.lag(partition, offset)

@@ -121,6 +121,32 @@ def test_secrets_come_from_secrets_that_exist_already(values: Path) -> None:
             assert not secret or "secretKeyRef" in variable["valueFrom"]
 
 
+def test_nodes_can_be_drained_one_pod_at_a_time_and_pods_are_spread_over_them() -> None:
+    budgets = [one["spec"] for one in helm.objects(MINIMAL) if one["kind"] == "PodDisruptionBudget"]
+    workloads = [one for one in helm.objects(MINIMAL) if one["kind"] in ("Deployment", "StatefulSet")]
+    assert [one["maxUnavailable"] for one in budgets] == [1, 1, 1]
+    labels = [one["spec"]["selector"]["matchLabels"] for one in workloads]
+    assert sorted(map(str, labels)) == sorted(str(one["selector"]["matchLabels"]) for one in budgets)
+    for one in workloads:
+        (spread,) = one["spec"]["template"]["spec"]["topologySpreadConstraints"]
+        assert spread["labelSelector"]["matchLabels"] == one["spec"]["selector"]["matchLabels"]
+
+
+def test_only_metrics_come_in_and_where_to_go_can_be_narrowed(tmp_path: Path) -> None:
+    open_to = named("NetworkPolicy", "", MINIMAL)["spec"]
+    assert open_to["policyTypes"] == ["Ingress", "Egress"]
+    assert [port["port"] for rule in open_to["ingress"] for port in rule["ports"]] == ["http"]
+    narrow = tmp_path / "values.yaml"
+    kafka = {"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kafka"}}}]}
+    narrow.write_text(yaml.safe_dump({**yaml.safe_load(MINIMAL.read_text()), "networkPolicy": {"egress": [kafka]}}))
+    dns, only = named("NetworkPolicy", "", narrow)["spec"]["egress"]
+    assert {port["port"] for port in dns["ports"]} == {53}
+    assert only == kafka
+    assert "NetworkPolicy" not in {
+        one["kind"] for one in yaml.safe_load_all(helm.template(MINIMAL, "--set", "networkPolicy.enabled=false").stdout)
+    }
+
+
 # ---- settings that the services accept ------------------------------------------------------------------------------
 def rendered_settings(one: dict[str, Any], file: Path) -> dict[str, str]:
     """The environment as a container gets it: secrets made up, mounted files standing in for themselves."""
