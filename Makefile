@@ -7,7 +7,7 @@ ARGS   ?=
 SHARED ?= ../shared
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults rolling dashboards check format docs train-detector train-recogniser clean
+.PHONY: help demo test fuzz faults rolling dashboards check format docs train-detector train-recogniser clean
 
 help:  ## Print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -39,6 +39,9 @@ demo: $(VENV)/.installed-demo  ## Render clips, run Vault stand-in, broker and s
 
 test: $(VENV)/.installed-dev  ## Set up real Kafka and S3, run all tests (ARGS="-k name" to choose)
 	@$(BIN)/python -m pytest -q $(ARGS)
+
+fuzz: $(VENV)/.installed-dev  ## Send 10,000 malformed messages, keys, camera files, settings; 500 broken clips
+	@PLATEFLOW_FUZZ=10000 $(BIN)/python -m pytest -q tests/fuzz $(ARGS)
 
 faults: $(VENV)/.installed-dev  ## Break things on purpose for a long time, judge the results (ARGS="--faults 200 --seed 1")
 	@$(BIN)/python -m tests.faults $(ARGS)

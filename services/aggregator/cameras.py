@@ -136,7 +136,9 @@ def read(path: Path, options: Options, cell: int = 40) -> Config:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadCameras(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise BadCameras(f"{path} is nested too deeply") from error
+    except (yaml.YAMLError, ValueError) as error:  # also of what looks like a date or a number and is none
         raise BadCameras(f"{path} is neither YAML nor JSON: {error}") from error
     return parse(content, options, cell)
 

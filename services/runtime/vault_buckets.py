@@ -60,6 +60,8 @@ def load_sources(path: Path) -> dict[str, BucketSource]:
         mark = getattr(error, "problem_mark", None)
         line = f" in line {mark.line + 1}" if mark else ""
         raise Stop(f"{path}: not valid YAML or JSON{line}") from None
+    except RecursionError:
+        raise Stop(f"{path}: nested too deeply") from None
     except ValidationError as error:
         places = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
         raise Stop(f"{path}: {places}") from None
