@@ -127,7 +127,7 @@ def keeping_up(service: str = "") -> tuple[Panel, ...]:
         ),
         series(
             "Queue fill",
-            "Records taken and not published, of those that may be held. Full: a record at the head does not finish.",
+            "Records in hand, of those that may be. Full all the time: this service is the slow one.",
             Query(f"max by (service) (plateflow_queue_fill_ratio{where})", "{{service}}"),
             unit="percentunit",
         ),

@@ -351,8 +351,8 @@ class Loop:
 
     def _note_in_hand(self, idle: bool) -> None:
         service, taken = self._options.service, sum(len(lane.entries) for lane in self._lanes.values())
-        metrics.IN_FLIGHT.labels(service).set(self._unfinished())
-        metrics.QUEUE_FILL.labels(service).set(min(1.0, taken / self._options.held))
+        metrics.IN_FLIGHT.labels(service).set(unfinished := self._unfinished())
+        metrics.QUEUE_FILL.labels(service).set(max(unfinished / self._options.in_flight, taken / self._options.held))
         heads = [lane.entries[0].record.timestamp_ms for lane in self._lanes.values() if lane.entries]
         if heads:
             self._note_age(min(heads))

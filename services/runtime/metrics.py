@@ -100,9 +100,9 @@ TRANSACTION_SECONDS = _histogram(
 )
 QUEUE_FILL = _gauge(
     "queue_fill_ratio",
-    "Records taken from Kafka and not published, of those that may be held.",
+    "Records in hand, of those that may be: unfinished ones or unpublished ones, whichever is nearer its bound.",
     "service",
-    do="1 all the time: something at the head of a partition does not finish, or commits are slow.",
+    do="1 all the time: this service takes nothing more until something is finished; it is the slow one.",
 )
 EVENT_AGE = _gauge(
     "event_age_seconds",

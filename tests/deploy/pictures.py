@@ -93,7 +93,8 @@ def series(figure: Figure, box: tuple[float, ...], panel: dict[str, Any], lines:
     unit = panel["fieldConfig"]["defaults"]["unit"]
     for index, (name, times, values) in enumerate(lines):
         axes.plot(times, values, color=COLOURS[index % len(COLOURS)], linewidth=1.3, label=textwrap.shorten(name, 44))
-    axes.set_ylim(bottom=0)
+    highest = max((value for _, _, values in lines for value in values), default=0.0)
+    axes.set_ylim(0, 1.45 * highest if highest > 0 else 1.0)  # room for the names
     axes.yaxis.set_major_formatter(lambda value, _place: shown(value, unit))
     axes.tick_params(labelsize=7, color="0.7", labelcolor="0.35")
     axes.spines[["top", "right"]].set_visible(False)
