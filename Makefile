@@ -7,7 +7,7 @@ ARGS   ?=
 SHARED ?= ../shared
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz faults rolling dashboards check format docs train-detector train-recogniser clean
+.PHONY: help demo test fuzz faults rolling dashboards bench check format docs train-detector train-recogniser clean
 
 help:  ## Print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -48,6 +48,12 @@ faults: $(VENV)/.installed-dev  ## Break things on purpose for a long time, judg
 
 rolling: $(VENV)/.installed-dev  ## Scale inference 1 to 4 to 1 and restart everything under load, judge the results
 	@$(BIN)/python -m tests.deploy.rolling $(ARGS)
+
+bench: $(VENV)/.installed-dev  ## Measure against peers and limits; one alone: make bench-aggregator (ARGS=--quick)
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-%: $(VENV)/.installed-dev
+	@$(BIN)/python -m benchmarks $* $(ARGS)
 
 dashboards: $(VENV)/.installed-dev  ## Draw every dashboard from a real Prometheus into build/dashboards (ARGS=...)
 	@$(BIN)/python -m tests.deploy.pictures $(ARGS)

@@ -115,6 +115,7 @@ class OnnxDetector(LetterboxDetector):
         super().__init__(confidence, iou, input_size)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads would eat the decoder's
         self._session = _session(weights, options)
         self._weights = weights
         given = self._session.get_inputs()[0]

@@ -128,6 +128,7 @@ class OnnxRecogniser:
         check_hash(weights)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads would eat the decoder's
         self._session = ort.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"])
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         _check_metadata(weights, self.metadata)

@@ -1,0 +1,59 @@
+"""Benchmarks run, take turns, and end in a line of JSON with the promised fields. No figure is judged here."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from benchmarks.__main__ import main
+from benchmarks.harness import alternate, medians, table
+
+
+def test_variants_take_turns_and_the_first_turn_does_not_count() -> None:
+    calls: list[str] = []
+
+    def variant(name: str, figures: list[float]) -> float:
+        calls.append(name)
+        return figures.pop(0)
+
+    a, b = [9.0, 1.0, 3.0, 2.0], [9.0, 10.0, 30.0, 20.0]
+    figures = alternate({"a": lambda: variant("a", a), "b": lambda: variant("b", b)}, rounds=3)
+
+    assert calls == ["a", "b"] * 4
+    assert figures == {"a": [1.0, 3.0, 2.0], "b": [10.0, 30.0, 20.0]}
+    assert medians(figures) == {"a": 2.0, "b": 20.0}
+
+
+def test_a_table_shows_median_and_spread() -> None:
+    text = table("title", "ms", {"one": [1.0, 3.0, 2.0]})
+
+    assert text.splitlines()[0] == "title"
+    assert "2 ms" in text
+    assert "(1 to 3)" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("aggregator", {"observations_per_second", "of_limit", "cost_of_10000_cameras_150"}),
+        ("heatmap_commit", {"p50_ms", "p95_ms", "file_bytes", "p50_last_tenth_ms"}),
+        ("detector", {"cpu_ms", "least"}),
+    ],
+)
+def test_each_benchmark_ends_in_its_line_of_json(
+    name: str, fields: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([name, "--quick"]) == 0
+
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert last["benchmark"] == name
+    assert fields <= set(last)
+
+
+def test_an_unknown_benchmark_is_the_users_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["nonsense"])
+
+    assert left.value.code == 2
+    assert "there are: aggregator" in capsys.readouterr().err
