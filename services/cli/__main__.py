@@ -33,6 +33,7 @@ COMMANDS = {
     "heatmap": Command("services.cli.heatmap", "Draw heatmaps from the aggregator's Parquet."),
     "calibrate": Command("services.cli.calibrate", "Fit a camera to a plan, say how well, write the camera file."),
     "evaluate": Command("services.cli.evaluate", "Measure the models on pictures whose plates are known."),
+    "data": Command("services.cli.data", "Prepare pictures with known plates: convert, merge, split, check, label."),
     "simulate": Command("services.cli.simulate", "Sample clips, a Vault stand-in, a camera, a broker."),
     "topics": Command("services.cli.topics", "Make the topics, with partitions and retention."),
     "deadletters": Command("services.cli.deadletters", "List, show, replay or discard what was given up on."),
