@@ -23,18 +23,20 @@ from services.inference.models.recogniser import (
     decode,
     preprocess,
 )
+from services.inference.training.crops import Studio
 from services.inference.training.fonts import dejavu
-from services.inference.training.plates import NEW_ROW, plate_text, render_plate
-from services.inference.training.styles import STYLES
+from services.inference.training.plates import plate_text, render_plate
+from services.inference.training.styles import STYLES, TWO_ROWS
 
 
 def columns(*marks: tuple[str, float]) -> NDArray[np.float32]:
-    """One CTC column per (character, probability), "_" being the blank; the rest is spread evenly."""
+    """One row of a plate, (1, columns, 37): a CTC column per (character, probability), "_" being the blank; the rest
+    is spread evenly."""
     rows = np.empty((len(marks), 1 + len(ALPHABET)), np.float32)
     for row, (mark, sure) in zip(rows, marks, strict=True):
         row[:] = (1 - sure) / len(ALPHABET)
         row[0 if mark == "_" else ALPHABET.index(mark) + 1] = sure
-    return rows
+    return rows[None]
 
 
 def test_a_character_held_over_columns_is_one_character() -> None:
@@ -52,6 +54,13 @@ def test_blanks_alone_are_no_text() -> None:
     assert reading.probabilities.shape == (0, len(ALPHABET))
 
 
+def test_the_rows_of_a_plate_are_read_from_above() -> None:
+    upper, lower = columns(("A", 0.9), ("_", 0.9)), columns(("1", 0.8), ("2", 0.7))
+    reading = decode(np.concatenate((upper, lower)))
+    assert (reading.text, reading.rows, reading.confidences) == ("A12", 2, (0.9, 0.8, 0.7))
+    assert decode(np.concatenate((upper, columns(("_", 0.9), ("_", 0.9))))).rows == 1
+
+
 def test_a_character_counts_where_it_is_surest() -> None:
     reading = decode(columns(("_", 0.9), ("B", 0.6), ("B", 0.95), ("B", 0.7), ("8", 0.5)))
     assert reading.text == "B8"
@@ -65,7 +74,7 @@ def test_confidences_are_rounded_to_four_digits() -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40))
 def test_decoded_distributions_leave_room_for_the_blank(seed: int, count: int) -> None:
-    probabilities = np.random.default_rng(seed).dirichlet([0.2] * 37, count).astype(np.float32)
+    probabilities = np.random.default_rng(seed).dirichlet([0.2] * 37, (2, count)).astype(np.float32)
     reading = decode(probabilities)
     assert reading.probabilities.shape == (len(reading.text), len(ALPHABET))
     assert bool((reading.probabilities.sum(axis=1) <= 1 + 1e-5).all())
@@ -110,11 +119,27 @@ def test_clean_russian_plates_in_dejavu_are_read_exactly(recogniser: OnnxRecogni
 
 def test_clean_plates_of_every_style_of_one_row_are_read_nearly_all(recogniser: OnnxRecogniser) -> None:
     rng = np.random.default_rng(7)
-    one_row = [style for style in STYLES if NEW_ROW not in plate_text(style, rng)]
+    one_row = [style for style in STYLES if style not in TWO_ROWS]
     plates = [render_plate(plate_text(style, rng), style, rng) for style in one_row for _ in range(10)]
     readings = recogniser.read([plate.image for plate in plates])
     right = sum(reading.text == plate.text for reading, plate in zip(readings, plates, strict=True))
     assert right >= 0.9 * len(plates)
+
+
+def test_clean_plates_of_two_rows_are_read_from_above(recogniser: OnnxRecogniser) -> None:
+    rng = np.random.default_rng(8)
+    plates = [render_plate(f"{rng.integers(100, 999)}/KL{rng.integers(10, 99)}", "eu_square", rng) for _ in range(30)]
+    readings = recogniser.read([plate.image for plate in plates])
+    right = sum(one.text == plate.text and one.rows == 2 for one, plate in zip(readings, plates, strict=True))
+    assert right >= 0.8 * len(plates)
+
+
+def test_badges_signs_and_bare_metal_are_no_plates(recogniser: OnnxRecogniser) -> None:
+    studio = Studio(np.random.default_rng(9), [dejavu()], no_plate=1.0)
+    readings = recogniser.read([studio.crop().image for _ in range(100)])
+    assert sum(one.plate > 0.5 for one in readings) <= 10
+    plates = [render_plate(plate_text("ru_private", studio.rng), seed=studio.rng).image for _ in range(30)]
+    assert min(one.plate for one in recogniser.read(plates)) > 0.5
 
 
 def test_the_batch_does_not_change_what_is_read(recogniser: OnnxRecogniser) -> None:

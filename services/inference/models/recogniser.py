@@ -2,10 +2,10 @@
 here.
 
 Rules. A crop of any size becomes one grey picture of INPUT_SIZE by `preprocess`, which training uses too, so
-the two cannot differ. The network (ONNX) straightens the plate itself and gives a CTC distribution per
-column; `decode` turns it into a text greedily. The model file carries alphabet, input size and steps in its
-metadata; its model card beside it (`recogniser.json`) carries its SHA-256. Where either disagrees, nothing is
-read and the error says what to do.
+the two cannot differ. The network (ONNX) straightens the plate itself and gives a CTC distribution per column of
+its upper and its lower row; `decode` turns them into one text greedily. The model file carries alphabet, input
+size and steps in its metadata; its model card beside it (`recogniser.json`) carries its SHA-256. Where either
+disagrees, nothing is read and the error says what to do.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +26,7 @@ from services.runtime.errors import Stop
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 INPUT_SIZE = (64, 192)  # height, width of the grey picture that the network takes
+ROWS, COLUMNS = 2, 40  # of the network's answer: rows of a plate, places of a row
 WEIGHTS = Path(__file__).parent.parent / "weights" / "recogniser.onnx"
 
 Image = NDArray[np.uint8]
@@ -97,8 +98,26 @@ def preprocess(crop: Image) -> Image:
     return cv2.resize(grey, INPUT_SIZE[::-1], interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
-def decode(probabilities: NDArray[np.float32]) -> CharacterReading:
-    """Greedy CTC decoding (Graves et al. 2006) of (columns, 1 + 36) probabilities, class 0 being the blank.
+def decode_all(
+    probabilities: NDArray[np.float32], corners: NDArray[np.float32], plates: NDArray[np.float32]
+) -> list[CharacterReading]:
+    """One reading for each crop: (N, ROWS, COLUMNS, 37), (N, 4, 2) and (N,), as the network gives them."""
+    return [decode(*one) for one in zip(probabilities, corners, plates, strict=True)]
+
+
+def decode(
+    probabilities: NDArray[np.float32], corners: NDArray[np.float32] | None = None, plate: float = 1.0
+) -> CharacterReading:
+    """The reading of one crop: its rows, the upper first, put together. `probabilities`: (ROWS, COLUMNS, 37)."""
+    rows = [distributions for distributions in map(_decode_row, probabilities) if len(distributions)]
+    found = np.concatenate(rows) if rows else np.zeros((0, len(ALPHABET)), np.float32)
+    text = "".join(ALPHABET[int(index)] for index in found.argmax(axis=1))
+    return CharacterReading(text, found, round(float(plate), 4), max(len(rows), 1), corners=corners)
+
+
+def _decode_row(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Greedy CTC decoding (Graves et al. 2006) of (COLUMNS, 1 + 36) probabilities, class 0 being the blank: the
+    distribution over ALPHABET of each character.
 
     Adjacent columns of one class are one character; its distribution is taken at the column where it is
     surest.
@@ -106,8 +125,7 @@ def decode(probabilities: NDArray[np.float32]) -> CharacterReading:
     best = probabilities.argmax(axis=1)
     starts = np.flatnonzero((best != 0) & np.diff(best, prepend=0).astype(bool))
     columns = [_surest(probabilities[:, best[start]], best, int(start)) for start in starts]
-    text = "".join(ALPHABET[int(best[column]) - 1] for column in columns)
-    return CharacterReading(text, probabilities[columns, 1:].astype(np.float32).reshape(len(text), len(ALPHABET)))
+    return probabilities[columns, 1:].astype(np.float32).reshape(len(columns), len(ALPHABET))
 
 
 def _surest(confidence: NDArray[np.float32], best: NDArray[np.intp], start: int) -> int:
@@ -139,9 +157,8 @@ class OnnxRecogniser:
         readings: list[CharacterReading] = []
         for start in range(0, len(crops), self._batch):
             pictures = np.stack([preprocess(crop) for crop in crops[start : start + self._batch]])[:, None]
-            outputs: Any = self._session.run(["probabilities", "corners"], {"crops": pictures})
-            read = zip(*outputs, strict=True)
-            readings += [replace(decode(columns), corners=corners) for columns, corners in read]
+            outputs: Any = self._session.run(["probabilities", "corners", "plate"], {"crops": pictures})
+            readings += decode_all(*outputs)
         return readings
 
 

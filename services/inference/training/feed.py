@@ -1,7 +1,8 @@
-"""Feeds the training: in come fonts and photographs, out come batches of drawn crops, made by one child process.
+"""Feeds the training: in come fonts and photographs, out come batches of drawn crops, made by child processes.
 
-Rules. The child is started anew (never forked) and draws from its own seed, so which crops there are depends on the
-seed alone. No text of a real plate is shown: photographs only stand behind, those of the real crops' cars left out.
+Rules. Each child is started anew (never forked) and draws from a seed of its own, so which crops there are depends on
+seed and number of children alone. No text of a real plate is shown: photographs only stand behind, their labelled
+plates blotted out, those of the real crops' cars left out.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from services.inference.models.recogniser import ALPHABET
-from services.inference.training.crops import Crop, Studio, backdrops
+from services.inference.models.recogniser import ALPHABET, ROWS
+from services.inference.training.crops import UNSEEN_ALPHABETS, Crop, Studio, backdrops
 from services.inference.training.fonts import training_fonts
 
-BATCH = 32
-LONGEST = 12  # characters
+BATCH = 64
+LONGEST = 12  # characters of a row
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]
 
@@ -37,9 +38,14 @@ class Sources:
     shared: Path | None
 
     def studio(self, seed: Sequence[int], held_out: bool = False) -> Studio:
-        """A studio with the training fonts, or with the held-out ones and no plate font."""
+        """A studio with the training fonts and alphabets, or with the held-out ones and no plate font."""
         road = () if held_out else self.plate_fonts
-        return Studio(np.random.default_rng(seed), training_fonts(self.fonts, held_out), road, backdrops(self.photos()))
+        studio = Studio(
+            np.random.default_rng(seed), training_fonts(self.fonts, held_out), road, backdrops(self.photos())
+        )
+        if held_out:
+            studio.alphabets = UNSEEN_ALPHABETS
+        return studio
 
     def photos(self) -> list[Path]:
         """Training photographs to stand behind plates; those of the real crops' cars (ru_) are left out."""
@@ -50,19 +56,22 @@ class Sources:
 
 
 def stacked(crops: Sequence[Crop]) -> Batch:
-    """Images (N, 1, 64, 192), corners (N, 4, 2), targets (N, LONGEST) of classes 1..36, lengths (N)."""
-    targets = np.zeros((len(crops), LONGEST), np.int64)
-    for row, crop in zip(targets, crops, strict=True):
-        row[: len(crop.text)] = [ALPHABET.index(char) + 1 for char in crop.text]
+    """Images (N, 1, 64, 192), corners (N, 4, 2), targets (N, ROWS, LONGEST) of classes 1..36, lengths (N, ROWS)."""
+    targets = np.zeros((len(crops), ROWS, LONGEST), np.int64)
+    lengths = np.zeros((len(crops), ROWS), np.int64)
+    for target, length, crop in zip(targets, lengths, crops, strict=True):
+        for number, text in enumerate(crop.rows):
+            target[number, : len(text)] = [ALPHABET.index(char) + 1 for char in text]
+            length[number] = len(text)
     return (
         np.stack([crop.image for crop in crops])[:, None],
         np.stack([crop.corners for crop in crops]),
         targets,
-        np.array([len(crop.text) for crop in crops]),
+        lengths,
     )
 
 
-def paint_forever(sources: Sources, seed: tuple[int, int], hardness: Any, batches: Any) -> None:
+def paint_forever(sources: Sources, seed: Sequence[int], hardness: Any, batches: Any) -> None:
     """The child that draws: puts batches into the queue until it is ended."""
     cv2.setNumThreads(1)
     studio = sources.studio(seed)
@@ -72,28 +81,43 @@ def paint_forever(sources: Sources, seed: tuple[int, int], hardness: Any, batche
 
 
 class Feed:
-    """Batches drawn by one child process, started anew (never forked); `hardness` may be turned meanwhile."""
+    """Batches drawn by child processes; `hardness` may be turned meanwhile."""
 
-    def __init__(self, sources: Sources, seed: tuple[int, int]) -> None:
+    def __init__(self, sources: Sources, seed: tuple[int, int], workers: int = 1) -> None:
         context = mp.get_context("spawn")
         self.hardness = context.Value("d", 0.3)
-        self._batches = context.Queue(16)
-        self._child = context.Process(
-            target=paint_forever, args=(sources, seed, self.hardness, self._batches), daemon=True
-        )
-        self._child.start()
+        self._batches = context.Queue(8 + 4 * workers)
+        self._children = [
+            context.Process(
+                target=paint_forever, args=(sources, (*seed, number), self.hardness, self._batches), daemon=True
+            )
+            for number in range(workers)
+        ]
+        for child in self._children:
+            child.start()
+
+    def take(self, wait: bool) -> Batch | None:
+        """The next batch; None where there is none yet and it should not be waited for."""
+        while True:
+            try:
+                batch: Batch = self._batches.get(wait, timeout=10 if wait else None)
+                return batch
+            except queue.Empty:
+                if not all(child.is_alive() for child in self._children):
+                    raise SystemExit(
+                        "a drawing process stopped: see its error above, mend it, and use --resume"
+                    ) from None
+                if not wait:
+                    return None
 
     def __iter__(self) -> Iterator[Batch]:
         while True:
-            try:
-                yield self._batches.get(timeout=10)
-            except queue.Empty:
-                if self._child.is_alive():
-                    continue
-                raise SystemExit(
-                    "the drawing process stopped: see its error above, mend it, and use --resume"
-                ) from None
+            batch = self.take(wait=True)
+            assert batch is not None
+            yield batch
 
     def close(self) -> None:
-        self._child.kill()
-        self._child.join()
+        for child in self._children:
+            child.kill()
+        for child in self._children:
+            child.join()

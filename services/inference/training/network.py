@@ -1,10 +1,13 @@
-"""The recogniser's network (torch): straighten the plate, look at it, say a character per column.
+"""The recogniser's network (torch): straighten the plate, look at it, say a character per column of each row.
 
-In: grey crops (N, 1, 64, 192) uint8. Out: `probabilities` (N, COLUMNS, 37), class 0 the CTC blank, and
-`corners` (N, 4, 2), the plate's corners in units of the crop, clockwise from top left. A localiser regresses
-the corners (rendered plates know theirs, so it is taught directly and not only through the sampler as in
-Jaderberg et al. 2015, "Spatial Transformer Networks"); a bilinear sampler straightens the plate to 32 x 144;
-a small ResNet with CTC reads it.
+In: grey crops (N, 1, 64, 192) uint8. Out: `probabilities` (N, 2, COLUMNS, 37), for the upper and the lower row of the
+plate, class 0 the CTC blank; `corners` (N, 4, 2), the plate's corners in units of the crop, clockwise from top left;
+`plate` (N,), the probability that the crop shows a plate at all. A plate of one row is read in the upper one.
+
+A localiser regresses the corners (rendered plates know theirs, so it is taught directly and not only through the
+sampler as in Jaderberg et al. 2015, "Spatial Transformer Networks"); a bilinear sampler straightens the plate to
+48 x 160; a small ResNet makes 2 x 40 places of it, one transformer layer (Vaswani et al. 2017) lets every place see all
+others, so that an O between digits may become a 0; CTC (Graves et al. 2006) reads each row.
 """
 
 from __future__ import annotations
@@ -13,15 +16,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from services.inference.models.recogniser import ALPHABET
+from services.inference.models.recogniser import ALPHABET, COLUMNS, ROWS
 
-STRAIGHT = (32, 144)  # height, width of the straightened plate
-COLUMNS = STRAIGHT[1] // 4
+STRAIGHT = (48, 4 * COLUMNS)  # height, width of the straightened plate
+WIDTHS = (32, 64, 128, 192)  # channels along the way; half of them read a little worse at half the cost
 RIM = 0.05  # the straightened picture reaches this far beyond the corners, since these are never exact
 
 
-def _conv(inside: int, outside: int, stride: int | tuple[int, int] = 1) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inside, outside, 3, stride, 1, bias=False), nn.BatchNorm2d(outside), nn.ReLU())
+def _conv(inside: int, outside: int, stride: int | tuple[int, int] = 1, size: int = 3) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inside, outside, size, stride, size // 2, bias=False), nn.BatchNorm2d(outside), nn.ReLU()
+    )
 
 
 class Residual(nn.Module):  # type: ignore[misc, unused-ignore]
@@ -71,45 +76,67 @@ class Localiser(nn.Module):  # type: ignore[misc, unused-ignore]
         return corners.float().reshape(-1, 4, 2)
 
 
+class Mixer(nn.Module):  # type: ignore[misc, unused-ignore]
+    """One transformer layer, normalised first; (N, places, width) → the same."""
+
+    def __init__(self, width: int, heads: int, wide: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.before, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.ask, self.answer = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.think = nn.Sequential(nn.Linear(width, wide), nn.ReLU(), nn.Dropout(0.1), nn.Linear(wide, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = self.ask(self.before(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        query, key, value = parts.unbind(0)
+        scores = (query @ key.transpose(-1, -2)) * (query.shape[-1] ** -0.5)
+        x = x + self.answer((scores.softmax(-1) @ value).transpose(1, 2).flatten(2))
+        mixed: Tensor = x + self.think(self.between(x))
+        return mixed
+
+
 class Reader(nn.Module):  # type: ignore[misc, unused-ignore]
     """The whole network; see the module's words. `forward` takes float crops already standardised."""
 
     weave: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, widths: tuple[int, int, int, int] = WIDTHS, mixers: int = 1) -> None:
         super().__init__()
+        a, b, c, d = widths
         self.localiser = Localiser()
         self.body = nn.Sequential(
-            _conv(1, 24),
-            Residual(24, 32, 2),
-            Residual(32, 64, 2),
-            Residual(64, 64),
-            Residual(64, 128, (2, 1)),
-            nn.Conv2d(128, 192, (4, 1), bias=False),
-            nn.BatchNorm2d(192),
+            _conv(1, a, 2, 5),
+            _conv(a, b, 2),
+            Residual(b, b),
+            Residual(b, c, (2, 1)),
+            Residual(c, c),
+            nn.Conv2d(c, d, (3, 1), (3, 1), bias=False),
+            nn.BatchNorm2d(d),
             nn.ReLU(),
-            nn.Conv2d(192, 192, (1, 5), 1, (0, 2), bias=False),
-            nn.BatchNorm2d(192),
-            nn.ReLU(),
-            nn.Dropout(0.1),
-            nn.Conv2d(192, 1 + len(ALPHABET), 1),
         )
+        self.place = nn.Parameter(torch.randn(1, ROWS * COLUMNS, d) * 0.02)
+        self.mix = nn.Sequential(*(Mixer(d, 4, 2 * d) for _ in range(mixers)))
+        self.last = nn.Sequential(nn.LayerNorm(d), nn.Dropout(0.1), nn.Linear(d, 1 + len(ALPHABET)))
+        self.judge = nn.Linear(d, 1)
         self.register_buffer("weave", _weave(), persistent=False)
 
     def straighten(self, x: Tensor, corners: Tensor) -> Tensor:
-        """Sample (N, 1, 32, 144) between the corners. A bilinear patch stands in for the homography, which a
+        """Sample (N, 1, 48, 160) between the corners. A bilinear patch stands in for the homography, which a plate
         that is small against its distance hardly needs."""
         grid = torch.matmul(self.weave, corners).reshape(-1, *STRAIGHT, 2) * 2 - 1
         return functional.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
-    def read(self, straight: Tensor) -> Tensor:
-        """Straightened plates → logits (N, COLUMNS, 37)."""
-        logits: Tensor = self.body(straight)
-        return logits.squeeze(2).transpose(1, 2)
+    def read(self, straight: Tensor) -> tuple[Tensor, Tensor]:
+        """Straightened plates → logits (N, ROWS, COLUMNS, 37) and the logit of there being a plate (N,)."""
+        places = self.body(straight).flatten(2).transpose(1, 2)
+        places = self.mix(places + self.place)
+        logits: Tensor = self.last(places)
+        return logits.unflatten(1, (ROWS, COLUMNS)), self.judge(places.mean(1)).squeeze(1)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         corners = self.localiser(x)
-        return self.read(self.straighten(x, corners)), corners
+        logits, plate = self.read(self.straighten(x, corners))
+        return logits, corners, plate
 
 
 class Exported(nn.Module):  # type: ignore[misc, unused-ignore]
@@ -119,9 +146,9 @@ class Exported(nn.Module):  # type: ignore[misc, unused-ignore]
         super().__init__()
         self.reader = reader
 
-    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        logits, corners = self.reader(standardised(crops))
-        return logits.softmax(-1), corners
+    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        logits, corners, plate = self.reader(standardised(crops))
+        return logits.softmax(-1), corners, plate.sigmoid()
 
 
 def standardised(crops: Tensor) -> Tensor:
@@ -132,7 +159,7 @@ def standardised(crops: Tensor) -> Tensor:
 
 
 def _weave() -> Tensor:
-    """(32 * 144, 4): how much each corner counts for each sampled point."""
+    """(48 * 160, 4): how much each corner counts for each sampled point."""
     rows, columns = STRAIGHT
     v = (torch.arange(rows) + 0.5) / rows * (1 + 2 * RIM) - RIM
     u = (torch.arange(columns) + 0.5) / columns * (1 + 2 * RIM) - RIM

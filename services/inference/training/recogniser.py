@@ -3,7 +3,7 @@
     python -m services.inference.training.recogniser --out DIR --minutes 60 [--fonts CACHE]
         [--plate-font FILE] [--shared DIR] [--resume] [--export]
 
-No real plate is trained on: photographs of the shared data only stand behind rendered plates, and its real
+No text of a real plate is trained on: photographs of the shared data only stand behind rendered plates, and its real
 crops are read to measure. `--out` takes checkpoint and log; `--export` writes the ONNX file and its model
 card into the repository.
 """
@@ -25,21 +25,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from services.inference.models.recogniser import decode, preprocess
+from services.inference.models.recogniser import ALPHABET, INPUT_SIZE, CharacterReading, decode_all, preprocess
+from services.inference.training.crops import Studio
 from services.inference.training.export import History, Measure, export
-from services.inference.training.feed import BATCH, Batch, Feed, Sources, stacked
+from services.inference.training.feed import Feed, Sources, stacked
 from services.inference.training.fonts import training_fonts
-from services.inference.training.network import Reader, standardised
+from services.inference.training.network import WIDTHS, Reader, standardised
+from services.inference.training.replay import Replay, Tensors
+from services.inference.training.styles import TWO_ROWS
 
-HELD_OUT = 600  # rendered plates, in fonts that training never sees
+HELD_OUT = 1000  # rendered plates, in fonts and alphabets that training never sees
+_MEASURED = 256  # plates at a time when measuring
+_CHARACTERS = 7.0  # of a usual plate, so that the loss is one of a character
 
 
 class Trainer:
     """Network, its running average (what is measured and exported), optimiser and what it has been through."""
 
-    def __init__(self) -> None:
-        self.reader = Reader().to(memory_format=torch.channels_last)
-        self.average = Reader().eval()
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = torch.device(device)
+        self.reader = Reader().to(self.device).to(memory_format=torch.channels_last)
+        self.average = Reader().eval().to(self.device)
         self.average.load_state_dict(self.reader.state_dict())
         self.optimiser = torch.optim.AdamW(self.reader.parameters(), lr=1e-3, weight_decay=1e-2)
         self.steps = 0
@@ -50,43 +56,42 @@ class Trainer:
     def minutes(self) -> float:
         return sum(minutes for _, minutes in self.calls)
 
-    def step(self, batch: Batch, rate: float) -> float:
-        """One step at learning rate `rate`; returns the loss. CTC on half of the plates straightened by their
-        true corners (slightly moved), half by the network's own; smooth L1 on the corners of crops that show
-        a plate."""
-        images, corners, targets, lengths = (torch.from_numpy(part) for part in batch)
+    def step(self, batch: Tensors, rate: float) -> Tensor:
+        """One step at learning rate `rate`; returns the reading loss. CTC for each row, on half of the plates
+        straightened by their true corners (slightly moved), half by the network's own; smooth L1 on the corners, where
+        they are known (not NaN), and cross entropy on whether there is a plate."""
+        images, corners, targets, lengths = batch
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        with torch.autocast("cpu", torch.bfloat16):
+        shows = lengths.sum(1) > 0
+        known = shows & corners.isfinite().all(2).all(1)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             x = standardised(images)
             found = self.reader.localiser(x)
-            logits = self.reader.read(self.reader.straighten(x, _half_true(found.detach(), corners)))
-        reading = functional.ctc_loss(
-            logits.float().log_softmax(-1).transpose(0, 1),
-            targets,
-            torch.full((len(x),), logits.shape[1]),
-            lengths,
-            zero_infinity=True,
-        )
-        placing = functional.smooth_l1_loss(found[lengths > 0], corners[lengths > 0], beta=0.02)
-        loss = reading + 10 * placing
+            logits, plate = self.reader.read(self.reader.straighten(x, _half_true(found.detach(), corners, known)))
+        reading = ctc(logits, targets, lengths)
+        placing = functional.smooth_l1_loss(found[known], corners[known], beta=0.02)
+        judging = functional.binary_cross_entropy_with_logits(plate.float(), shows.float())
+        loss = reading + 10 * placing + 0.3 * judging
         self.optimiser.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.reader.parameters(), 5.0)
-        self.optimiser.step()
+        norm = torch.nn.utils.clip_grad_norm_(self.reader.parameters(), 5.0)
+        if torch.isfinite(norm):
+            self.optimiser.step()
         self.steps += 1
         self.plates += len(x)
         self._follow()
-        return float(reading.detach())
+        return reading.detach()
 
     def _follow(self) -> None:
         """Let the average follow, quickly at first."""
-        keep = min(0.998, self.steps / (self.steps + 20))
+        keep = min(0.999, self.steps / (self.steps + 20))
+        means, values = list(self.average.state_dict().values()), list(self.reader.state_dict().values())
         with torch.no_grad():
-            for mean, now in zip(self.average.state_dict().values(), self.reader.state_dict().values(), strict=True):
-                if mean.is_floating_point():
-                    mean.lerp_(now, 1 - keep)
-                else:
+            floats = [(mean, now) for mean, now in zip(means, values, strict=True) if mean.is_floating_point()]
+            torch._foreach_lerp_([mean for mean, _ in floats], [now for _, now in floats], 1 - keep)
+            for mean, now in zip(means, values, strict=True):
+                if not mean.is_floating_point():
                     mean.copy_(now)
 
     def save(self, path: Path) -> None:
@@ -99,13 +104,14 @@ class Trainer:
                 "steps": self.steps,
                 "calls": self.calls,
                 "plates": self.plates,
+                "config": {"alphabet": ALPHABET, "widths": list(WIDTHS), "input_size": list(INPUT_SIZE)},
             },
             temporary,
         )
         temporary.replace(path)
 
     def load(self, path: Path) -> None:
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location=self.device)
         self.reader.load_state_dict(state["reader"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -113,10 +119,22 @@ class Trainer:
         self.calls = state["calls"]
 
 
-def _half_true(found: Tensor, true: Tensor) -> Tensor:
+def _half_true(found: Tensor, true: Tensor, known: Tensor) -> Tensor:
     moved = true + torch.randn_like(true) * 0.012
-    own = torch.rand(len(true), 1, 1) < 0.5
+    own = (torch.rand(len(true), 1, 1, device=true.device) < 0.5) | ~known[:, None, None]
     return torch.where(own, found, moved)
+
+
+def ctc(logits: Tensor, targets: Tensor, lengths: Tensor) -> Tensor:
+    """Mean loss of a plate: the rows' CTC losses added; a row without text has to stay blank all along."""
+    rows = logits.float().log_softmax(-1).flatten(0, 1).transpose(0, 1)
+    columns = torch.full((rows.shape[1],), rows.shape[0], device=rows.device)
+    count = lengths.flatten()
+    spelt = functional.ctc_loss(
+        rows, targets.flatten(0, 1).clamp(min=1), columns, count.clamp(min=1), reduction="none", zero_infinity=True
+    )
+    loss = torch.where(count == 0, -rows[:, :, 0].sum(0), spelt)
+    return loss.sum() / len(logits) / _CHARACTERS
 
 
 def rate_at(progress: float, peak: float) -> float:
@@ -126,21 +144,38 @@ def rate_at(progress: float, peak: float) -> float:
     return peak * (0.02 + 0.98 * (1 + math.cos(math.pi * min(progress, 1.0))) / 2)
 
 
-def read_all(reader: Reader, images: NDArray[np.uint8]) -> list[str]:
-    """Texts of preprocessed crops (N, 1, 64, 192)."""
-    texts = []
+def read_all(reader: Reader, images: NDArray[np.uint8]) -> list[CharacterReading]:
+    """Readings of preprocessed crops (N, 1, 64, 192)."""
+    device = next(reader.parameters()).device
+    readings = []
     with torch.inference_mode():
-        for start in range(0, len(images), BATCH):
-            logits, _ = reader(standardised(torch.from_numpy(images[start : start + BATCH])))
-            texts += [decode(columns).text for columns in logits.softmax(-1).numpy()]
-    return texts
+        for start in range(0, len(images), _MEASURED):
+            crops = torch.from_numpy(images[start : start + _MEASURED]).to(device)
+            logits, corners, plate = reader(standardised(crops))
+            outputs = (logits.softmax(-1), corners, plate.sigmoid())
+            readings += decode_all(*(output.float().cpu().numpy() for output in outputs))
+    return readings
 
 
-def held_out(sources: Sources) -> Measure:
-    """Rendered plates in unseen fonts, the same ones every time."""
-    studio = sources.studio((777,), held_out=True)
-    crops = [studio.crop() for _ in range(HELD_OUT)]
-    return Measure("rendered", stacked(crops)[0], tuple(crop.text for crop in crops))
+def held_out(sources: Sources) -> list[Measure]:
+    """Rendered plates in unseen fonts and alphabets, the same ones every time: all kinds, and two rows alone."""
+    everything = sources.studio((777,), held_out=True)
+    two_rows = sources.studio((778,), held_out=True)
+    two_rows.hardness, two_rows.styles = 0.4, TWO_ROWS
+    return [_measure("rendered", everything, HELD_OUT), _measure("two rows", two_rows, HELD_OUT // 2)]
+
+
+def _measure(name: str, studio: Studio, count: int) -> Measure:
+    studio.no_plate = 0.0
+    crops = [studio.crop() for _ in range(count)]
+    return Measure(name, stacked(crops)[0], tuple(crop.text for crop in crops))
+
+
+def no_plates(sources: Sources) -> NDArray[np.uint8]:
+    """Crops (N, 1, 64, 192) that show no plate, the same ones every time."""
+    studio = sources.studio((779,), held_out=True)
+    studio.no_plate = 1.0
+    return stacked([studio.crop() for _ in range(HELD_OUT // 2)])[0]
 
 
 def real(shared: Path | None) -> list[Measure]:
@@ -153,23 +188,27 @@ def real(shared: Path | None) -> list[Measure]:
     images = np.stack([preprocess(np.asarray(cv2.imread(str(folder / row["file"])), np.uint8)) for row in rows])[
         :, None
     ]
-    return [Measure("real", images, tuple(row["text"] for row in rows))]
+    return [Measure("russian", images, tuple(row["text"] for row in rows))]
 
 
 def train(trainer: Trainer, sources: Sources, options: argparse.Namespace) -> None:
     """Train for `options.minutes`, measure and save every `options.every` minutes."""
-    measures = [held_out(sources), *real(sources.shared)]
-    feed = Feed(sources, (options.seed, trainer.steps))
+    measures = [*held_out(sources), *real(sources.shared)]
+    feed = Feed(sources, (options.seed, trainer.steps), options.workers)
+    replay = Replay(options.replay, trainer.device, options.seed)
     fresh, began, seen, losses = trainer.steps == 0, time.monotonic(), time.monotonic(), []
     try:
-        for batch in feed:
+        fill(feed, replay, options.batch)
+        while True:
             spent = (time.monotonic() - began) / 60
             progress = spent / options.minutes
-            feed.hardness.value = min(0.25 + progress * 5, 1.0) if fresh else 1.0
+            feed.hardness.value = min(0.3 + progress * 4, 1.0) if fresh else 1.0
+            fill(feed, replay, 0)
+            batch = replay.draw(options.batch, options.batch // 4)
             losses.append(trainer.step(batch, rate_at(progress, options.rate)))
             trainer.calls[-1] = (trainer.calls[-1][0], spent)
             if time.monotonic() - seen > options.every * 60 or progress >= 1:
-                _report(trainer, measures, losses)
+                report(trainer, measures, [float(loss) for loss in losses])
                 trainer.save(options.out / "last.pt")
                 seen, losses = time.monotonic(), []
             if progress >= 1:
@@ -178,14 +217,21 @@ def train(trainer: Trainer, sources: Sources, options: argparse.Namespace) -> No
         feed.close()
 
 
+def fill(feed: Feed, replay: Replay, least: int) -> None:
+    """Add all that was drawn meanwhile; wait until there are at least `least` crops."""
+    while (batch := feed.take(wait=len(replay) < least)) is not None:
+        replay.add(batch)
+
+
 def _exact(texts: Sequence[str], truth: Sequence[str]) -> int:
     return sum(text == true for text, true in zip(texts, truth, strict=True))
 
 
-def _report(trainer: Trainer, measures: Sequence[Measure], losses: Sequence[float]) -> None:
+def report(trainer: Trainer, measures: Sequence[Measure], losses: Sequence[float]) -> None:
+    """Print a line: how far it is, and how many of each measure's plates are read exactly."""
     scores = []
     for measure in measures:
-        texts = read_all(trainer.average, measure.images)
+        texts = [reading.text for reading in read_all(trainer.average, measure.images)]
         scores.append(f"{measure.name} {_exact(texts, measure.truth)}/{len(texts)}")
     line = f"step {trainer.steps}  minutes {trainer.minutes:.1f}  loss {np.mean(losses):.4f}  {'  '.join(scores)}\n"
     sys.stdout.write(line)
@@ -200,6 +246,10 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="cores for the training steps")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw plates")
+    parser.add_argument("--batch", type=int, default=128, help="plates a step, a quarter of them new")
+    parser.add_argument("--replay", type=int, default=100_000, help="plates kept on the device to be shown again")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--fonts", type=Path, help="cache of services.inference.training.fonts; else DejaVu alone")
     parser.add_argument(
@@ -233,7 +283,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     sources = Sources(options.fonts, _plate_fonts(options), options.shared)
-    trainer, checkpoint = Trainer(), options.out / "last.pt"
+    trainer, checkpoint = Trainer(options.device), options.out / "last.pt"
     if options.resume or options.export:
         if not checkpoint.is_file():
             raise SystemExit(f"{checkpoint} is missing: train first, without --resume or --export")
@@ -248,7 +298,7 @@ def main() -> None:
         len(training_fonts(options.fonts)) + len(sources.plate_fonts),
         len(sources.photos()),
     )
-    export(trainer.average, [held_out(sources), *real(options.shared)], history)
+    export(trainer.average.cpu(), [*held_out(sources), *real(options.shared)], no_plates(sources), history)
 
 
 if __name__ == "__main__":

@@ -233,3 +233,6 @@ STYLES: dict[str, Style] = {
         (220.0, 170.0), tworow.motorcycle, random_rows, (_WHITE, _YELLOW, _GREEN, _BLUE, _BLACK), 2
     ),
 }
+
+TWO_ROWS = tuple(name for name, style in STYLES.items() if style.draw.__module__ == tworow.__name__)
+"""The kinds with two rows."""
