@@ -1,8 +1,7 @@
 """`plateflow evaluate`: measures the models on pictures whose plates are known.
 
-Exit codes: 0 done; 1 done, but some pictures were missing or did not decode (named on stderr, counted as
-`unreadable`, left out of every figure); 2 the command could not be carried out (folder, truth file or
-weights).
+Exit codes: 0 done; 2 a mistake in the command or the data. Where single pictures were missing or did not decode
+(named on stderr, counted as `unreadable`, left out of every figure), the rest is measured, and the code is 2 as well.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ def plates(
     if as_json:
         seconds = round(time.monotonic() - started, 2)
         typer.echo(json.dumps(report.as_json() | {"unreadable": unreadable, "seconds": seconds}))
-    raise typer.Exit(1 if unreadable else 0)
+    raise typer.Exit(2 if unreadable else 0)
 
 
 Read = Callable[[Frame, Sequence[Box]], list[str]]

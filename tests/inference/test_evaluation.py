@@ -278,7 +278,7 @@ def test_a_picture_that_does_not_decode_is_named_and_counted_and_the_rest_is_mea
 
     result = run(tmp_path, truth, "--json")
 
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     report = json.loads(result.stdout.splitlines()[-1])
     assert (report["images"], report["unreadable"]) == (1, 2)
     assert report["detection"]["recall_counts"] == [1, 1]
