@@ -7,7 +7,7 @@ import importlib
 
 from benchmarks.harness import Skipped, last_line
 
-NAMES = ("aggregator", "detector", "heatmap_commit")
+NAMES = ("aggregator", "detector", "heatmap_commit", "pipeline")
 
 
 def main(arguments: list[str] | None = None) -> int:
