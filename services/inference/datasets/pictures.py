@@ -40,7 +40,8 @@ def read_picture(path: Path) -> Image:
 
 def write_picture(path: Path, image: Image) -> None:
     """In one piece, by the suffix; JPEG at quality 95. Raises OSError."""
-    done, data = cv2.imencode(path.suffix, image, [cv2.IMWRITE_JPEG_QUALITY, 95])
+    jpeg = path.suffix.lower() in (".jpg", ".jpeg")  # OpenCV complains of a quality for others
+    done, data = cv2.imencode(path.suffix, image, [cv2.IMWRITE_JPEG_QUALITY, 95] if jpeg else [])
     if not done:
         raise OSError(f"{path} cannot be encoded")
     path.parent.mkdir(parents=True, exist_ok=True)
