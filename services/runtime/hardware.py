@@ -30,7 +30,7 @@ def watch() -> None:
 def management_library() -> Any:
     """`pynvml`, with a driver under it; else None."""
     try:
-        import pynvml  # type: ignore[import-untyped,unused-ignore]
+        import pynvml
 
         pynvml.nvmlInit()
     except Exception as error:  # not installed, no driver, no card, no permission: there is nothing to show then

@@ -64,9 +64,9 @@ def write(folder: Path, recording: Recording) -> tuple[Path, ClipTruth]:
             encode(piece, part, still)
             with av.open(str(part)) as container:
                 stream = stream or whole.add_stream_from_template(container.streams.video[0])
-                after = round(
-                    Fraction(piece.start_ms - recording.start_ms, 1000) / container.streams.video[0].time_base
-                )
+                unit = container.streams.video[0].time_base
+                assert unit is not None, "a stream that was just written has a time base"
+                after = round(Fraction(piece.start_ms - recording.start_ms, 1000) / unit)
                 for packet in container.demux(video=0):
                     if packet.pts is not None and packet.dts is not None:
                         packet.pts, packet.dts = packet.pts + after, packet.dts + after
