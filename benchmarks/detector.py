@@ -1,4 +1,4 @@
-"""CPU milliseconds a frame of the detector by threads, batch and whether idle threads spin, beside torch on the .pt."""
+"""CPU milliseconds a frame of the detector by threads, batch and whether idle threads spin."""
 
 from __future__ import annotations
 
