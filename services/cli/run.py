@@ -50,7 +50,8 @@ OWN_FILES = {
 soon as it has left, so that it is on the disk then."""
 
 INPUT, LOOKING, RESULTS = "What to read", "How to look", "Results"
-FILES, OBJECTS, WATCHING = "More files", "Other objects than plates", "While it runs"
+FILES, READING = "More files", "Reading"
+OBJECTS, WATCHING = "Other objects than plates", "While it runs"
 
 
 def _option(panel: str, text: str, *names: str, **more: Any) -> Any:
@@ -143,6 +144,24 @@ def run(
         Path | None, _option(FILES, "`id,x,y` of each object in each frame: on the plan, else in pixels.")
     ] = None,
     debug: Annotated[Path | None, _option(FILES, "CSV of each box of each frame with what it reads by itself.")] = None,
+    formats: Annotated[
+        str | None, _option(READING, "National formats that may settle a near-tied character: ru,eu; all; none.")
+    ] = None,
+    replace: Annotated[
+        Path | None, _option(READING, "File of rules `regular expression => text`, applied to texts in their order.")
+    ] = None,
+    cyrillic: Annotated[
+        bool, _option(READING, "Letters that look the same are written in Cyrillic.", "--cyrillic")
+    ] = False,
+    char_threshold: Annotated[
+        float | None, _option(READING, "A character below this confidence becomes #.", min=0, max=1)
+    ] = None,
+    char_threshold_digits: Annotated[
+        float | None, _option(READING, "The same for digits, where it differs.", min=0, max=1)
+    ] = None,
+    char_threshold_letters: Annotated[
+        float | None, _option(READING, "The same for letters, where it differs.", min=0, max=1)
+    ] = None,
     detector: Annotated[
         Path | None, _option(OBJECTS, "Other weights: a YOLO of any classes, .onnx, or .pt with plateflow[gpu].")
     ] = None,
@@ -182,7 +201,15 @@ def run(
         csv, quads, positions, crops, crops_min_conf, crops_limit, frames, annotate, debug, events, latency, show
     )
     job = Job(paths, out, _camera_name(camera), first_ms, kind, separate, max_width, append, give_up, for_s, wishes)
-    chosen = {
+    reading = {
+        "PLATEFLOW_FORMATS": formats,
+        "PLATEFLOW_REPLACEMENTS": replace,
+        "PLATEFLOW_CYRILLIC": cyrillic or None,
+        "PLATEFLOW_CHAR_THRESHOLD": char_threshold,
+        "PLATEFLOW_CHAR_THRESHOLD_DIGITS": char_threshold_digits,
+        "PLATEFLOW_CHAR_THRESHOLD_LETTERS": char_threshold_letters,
+    }
+    chosen = {name: None if value is None else str(value) for name, value in reading.items()} | {
         "PLATEFLOW_DEVICE": device,
         "PLATEFLOW_SAMPLE_FPS": None if rate is None else repr(rate),
         "PLATEFLOW_DETECTOR_WEIGHTS": None if detector is None else str(detector),

@@ -91,6 +91,8 @@ class Reading(msgspec.Struct, frozen=True):
     """The text as read, before any correction."""
     confidence: Probability
     confidences: tuple[Probability, ...] = ()
+    formats: tuple[str, ...] = ()
+    """Names of the national formats that the decided text is of; none where it is of no known one."""
 
 
 class BestShot(msgspec.Struct, frozen=True):

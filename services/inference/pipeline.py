@@ -21,10 +21,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from services.contracts.formats import shipped
 from services.inference.core.spread import Spread
 from services.inference.core.stitch import KeepOptions, Piece, StitchOptions, keep, seen_enough, stitch
 from services.inference.core.tracker import TrackBox, Tracker, TrackerOptions
 from services.inference.core.vote import VoteOptions
+from services.inference.core.wording import WordingOptions, word
 from services.inference.decode import DecodedFrame, Decoder, Frames
 from services.inference.follow import Followed, Picture, is_plate, join
 from services.inference.models.detector import Detection, Detector
@@ -47,9 +49,10 @@ class PipelineOptions:
     """Pixels; a smaller plate cannot be read."""
     min_height: float = 6.0
     tracker: TrackerOptions = field(default_factory=TrackerOptions)
-    vote: VoteOptions = field(default_factory=VoteOptions)
+    vote: VoteOptions = field(default_factory=lambda: VoteOptions(formats=shipped()))
     stitch: StitchOptions = field(default_factory=StitchOptions)
     keep: KeepOptions = field(default_factory=KeepOptions)
+    wording: WordingOptions = field(default_factory=WordingOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +178,9 @@ class _Work:
         with self._stages.measure("track"):
             joined = self._joined()
             kept = [one for one in joined if _worth(one, self._options.keep)]
-            return [_track(number, one) for number, one in enumerate(kept)], len(joined) - len(kept)
+            return [_track(number, one, self._options.wording) for number, one in enumerate(kept)], len(joined) - len(
+                kept
+            )
 
     def _legible(self, detection: Detection) -> bool:
         wanted = not self._options.classes or detection.label in self._options.classes
@@ -243,9 +248,9 @@ def _worth(track: Followed, options: KeepOptions) -> bool:
     return track.best is not None and keep(track.reading, scores, options)
 
 
-def _track(number: int, track: Followed) -> TrackResult:
+def _track(number: int, track: Followed, wording: WordingOptions) -> TrackResult:
     assert track.best is not None, "a track without a best shot is not worth publishing"
-    return TrackResult(number, track.label, track.reading, tuple(track.observations), track.best.shot)
+    return TrackResult(number, track.label, word(track.reading, wording), tuple(track.observations), track.best.shot)
 
 
 def _result(frames: Frames, work: _Work, tracks: list[TrackResult], dropped: int, stages: Stages) -> RecordingResult:

@@ -3,13 +3,16 @@ service."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import AliasChoices, ByteSize, Field, FilePath, ValidationInfo, field_validator
+from pydantic import AliasChoices, ByteSize, Field, FilePath, ValidationInfo, field_validator, model_validator
 
+from services.contracts.formats import Format, choose, parse, shipped
 from services.inference.core.stitch import KeepOptions, StitchOptions
 from services.inference.core.tracker import TrackerOptions
 from services.inference.core.vote import VoteOptions
+from services.inference.core.wording import Rule, WordingOptions, parse_rules
 from services.inference.decode_wire import Limits
 from services.inference.models.detector import INPUT_SIZE, IOU
 from services.inference.pipeline import PipelineOptions
@@ -23,6 +26,13 @@ from services.runtime.settings import (
 )
 
 _PIPELINE, _LIMITS = PipelineOptions(), Limits()
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"cannot read {path} as UTF-8 text: {error}") from error
 
 
 class PipelineSettings(Settings):
@@ -97,6 +107,29 @@ class PipelineSettings(Settings):
         le=1,
         description="Confidence that a reading needs to be published.",
     )
+    formats: str = Field(
+        default="",
+        description="National formats that may settle near-tied characters: countries (`ru,ua,eu`) or names, with "
+        "commas between; not set: all; `none`: none.",
+    )
+    formats_file: FilePath | None = Field(
+        default=None, description="A table of more formats, as services/contracts/formats.yaml is one."
+    )
+    replacements: FilePath | None = Field(
+        default=None, description="Rules `regular expression => text`, one a line, for texts in their order; never raw."
+    )
+    cyrillic: bool = Field(
+        default=False, description="Letters that look the same in both scripts are written in Cyrillic."
+    )
+    char_threshold: float = Field(
+        default=_PIPELINE.wording.digits, ge=0, le=1, description="A character below this confidence becomes `#`."
+    )
+    char_threshold_digits: float | None = Field(
+        default=None, ge=0, le=1, description="The same for digits, where it differs."
+    )
+    char_threshold_letters: float | None = Field(
+        default=None, ge=0, le=1, description="The same for letters, where it differs."
+    )
     reads_per_track: int = Field(
         default=_PIPELINE.reads_per_track,
         ge=0,
@@ -124,6 +157,32 @@ class PipelineSettings(Settings):
         description="Seconds that one recording may keep us waiting for frames, in all.",
     )
 
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        self._formats()
+        self._rules()
+        return self
+
+    def _formats(self) -> tuple[Format, ...]:
+        more = self.formats_file
+        table = shipped()
+        if more is not None:
+            own = parse(_text(more), str(more))
+            taken = {one.name for one in own}
+            table = (*own, *(one for one in table if one.name not in taken))
+        return choose(table, self.formats)
+
+    def _rules(self) -> tuple[Rule, ...]:
+        path = self.replacements
+        return () if path is None else parse_rules(_text(path).splitlines(), str(path))
+
+    @property
+    def _wording(self) -> WordingOptions:
+        both, digits, letters = self.char_threshold, self.char_threshold_digits, self.char_threshold_letters
+        return WordingOptions(
+            both if digits is None else digits, both if letters is None else letters, self._rules(), self.cyrillic
+        )
+
     @property
     def options(self) -> PipelineOptions:
         return PipelineOptions(
@@ -135,9 +194,10 @@ class PipelineSettings(Settings):
             min_width=self.min_plate_width,
             min_height=self.min_plate_height,
             tracker=TrackerOptions(start_score=self.start_score, max_gap_ms=self.max_gap_ms),
-            vote=VoteOptions(),
+            vote=VoteOptions(formats=self._formats()),
             stitch=StitchOptions(gap_ms=self.join_gap_ms),
             keep=KeepOptions(self.min_decided, self.min_confidence, self.single_score),
+            wording=self._wording,
         )
 
     @property

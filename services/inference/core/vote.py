@@ -9,6 +9,7 @@ Rules
 - A character that no winner leads clearly is `#`; in particular equal evidence gives `#`.
 - The order of the readings does not matter: they are sorted, and shares are rounded to four digits before
   any decision.
+- National formats settle near-tied characters (`services.inference.core.rerank`); `raw` stays what leads without.
 - The confidence of a reading is that of its least sure character: a plate is as wrong as its worst
   character, and so a threshold means the same for long and short plates.
 """
@@ -22,10 +23,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from services.contracts.formats import Format, names
 from services.contracts.messages import Reading
 from services.inference.core.alignment import UNDECIDED, align, distance
+from services.inference.core.rerank import allowed
 
 _DIGITS = 4
+_SETTLED_SHARE = 0.2
+"""Share of all evidence that is enough where a format leaves no rival."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,8 @@ class VoteOptions:
     """The winner's least share of all evidence for a character ..."""
     min_lead: float = 0.1
     """... and its least lead over the second, else the character is undecided."""
+    formats: tuple[Format, ...] = ()
+    """National formats that may settle near-tied characters."""
 
 
 @dataclass(slots=True)
@@ -79,13 +86,20 @@ def vote(reads: Sequence[Read], alphabet: str, options: VoteOptions | None = Non
     total = sum(one.weight for one in counted)
     columns = _columns(counted, _centre(counted), len(alphabet))
     kept = [one for one in columns if _there(one, total)]
-    characters = [_decide(one, total, alphabet, options) for one in kept]
+    letters = [np.round(one.letters / total, _DIGITS) for one in kept]
+    places = allowed(np.array(letters), alphabet, options.formats) if options.formats and kept else None
+    characters = [
+        _decide(row, round(1 - one.filled / total, _DIGITS), alphabet, options, places[i] if places else None)
+        for i, (row, one) in enumerate(zip(letters, kept, strict=True))
+    ]
     shares = tuple(share for _, _, share in characters)
+    text = "".join(decided for decided, _, _ in characters)
     return Reading(
-        text="".join(decided for decided, _, _ in characters),
+        text=text,
         raw="".join(letter for _, letter, _ in characters),
         confidence=min(shares, default=0.0),
         confidences=shares,
+        formats=names(text, options.formats),
     )
 
 
@@ -124,11 +138,17 @@ def _there(column: _Column, total: float) -> bool:
     return round(column.filled / total, _DIGITS) >= 0.5
 
 
-def _decide(column: _Column, total: float, alphabet: str, options: VoteOptions) -> tuple[str, str, float]:
-    """The character or `#`, the leading letter, and its share of all evidence."""
-    shares = np.round(column.letters / total, _DIGITS)
+def _decide(
+    shares: NDArray[np.float64], absent: float, alphabet: str, options: VoteOptions, letters: frozenset[str] | None
+) -> tuple[str, str, float]:
+    """The character or `#`, the leading letter, and the character's share of all evidence. ``absent``: the share of
+    there being none; ``letters``: those that a format allows here."""
+    leader = alphabet[int(shares.argmax())]
+    if letters is not None:
+        shares = np.where([letter in letters for letter in alphabet], shares, 0.0)
     best = int(shares.argmax())
     share = min(1.0, float(shares[best]))
-    rivals = [float(np.delete(shares, best).max()), round(1 - column.filled / total, _DIGITS)]
-    clear = share >= options.min_share and round(share - max(rivals), _DIGITS) >= options.min_lead
-    return alphabet[best] if clear else UNDECIDED, alphabet[best], share
+    rivals = [float(np.delete(shares, best).max()), absent]
+    least = options.min_share if letters is None else min(options.min_share, _SETTLED_SHARE)
+    clear = share >= least and round(share - max(rivals), _DIGITS) >= options.min_lead
+    return alphabet[best] if clear else UNDECIDED, leader, share

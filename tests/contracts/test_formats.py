@@ -1,0 +1,80 @@
+"""National formats: the table is complete and right, a bad one is refused with file and line."""
+
+import pytest
+
+from services.contracts.formats import BadFormats, choose, names, parse, shipped
+
+
+def test_the_table_holds_forty_formats_or_more_of_the_countries_promised() -> None:
+    assert len(shipped()) >= 40
+    countries = {one.country for one in shipped()}
+    assert {"RU", "UA", "BY", "KZ", "GB", "NO", "CH", "TR", "US", "BR", "CL", "EC", "AR", "MX", "IN", "CN"} <= countries
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("K123MX77", "ru-private"),
+        ("K123MX777", "ru-private"),
+        ("AB12377", "ru-taxi-bus"),
+        ("AB123477", "ru-trailer"),
+        ("K123477", "ru-police"),
+        ("1234AB77", "ru-military"),
+        ("012D12377", "ru-diplomatic"),
+        ("AB123K77", "ru-transit"),
+        ("1234AB77", "ru-motorcycle"),
+        ("AB1234CE", "ua-private"),
+        ("1234AB7", "by-private"),
+        ("123ABC02", "kz-private"),
+        ("AB12CDE", "gb-current"),
+        ("ABC1D23", "br-mercosul"),
+        ("BCDF12", "cl-new"),
+        ("34ABC123", "tr-private"),
+        ("MH12AB1234", "in-private"),
+    ],
+)
+def test_a_made_up_plate_is_of_its_format(text: str, name: str) -> None:
+    assert name in names(text, shipped())
+
+
+def test_a_general_format_names_only_what_no_other_does() -> None:
+    assert "us-general" not in names("ABC1234", shipped())
+    assert names("1A2B3C", shipped()) == ("us-general",)
+
+
+def test_formats_are_chosen_by_country_union_and_name() -> None:
+    assert {one.country for one in choose(shipped(), "ru, ua")} == {"RU", "UA"}
+    assert {"DE", "FR"} <= {one.country for one in choose(shipped(), "eu")}
+    assert [one.name for one in choose(shipped(), "ru-police")] == ["ru-police"]
+    assert choose(shipped(), "") == shipped()
+    assert choose(shipped(), "none") == ()
+
+
+def test_an_unknown_country_is_refused_with_those_there_are() -> None:
+    with pytest.raises(BadFormats, match="called atlantis; countries: ar, at"):
+        choose(shipped(), "ru,atlantis")
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("{name: a, country: B}", "pattern is missing"),
+        ("{name: a, country: B, pattern: LQ}", "LQ may hold"),
+        ("{name: a, country: B, pattern: L, alphabet: a1}", "alphabet may hold"),
+        ("{name: a, country: B, pattern: L, rows: 3}", "rows must be 1 or 2"),
+        ("{name: a, country: B, pattern: L, alike: 8}", "alike must be pairs"),
+        ("{name: a, country: B, pattern: L, colour: red}", "no field colour"),
+        ("{name: first, country: B, pattern: L}", "taken by an earlier row"),
+        ("just words", "a row must be"),
+    ],
+)
+def test_a_bad_row_is_named_by_file_and_line(row: str, words: str) -> None:
+    with pytest.raises(BadFormats, match=words) as caught:
+        parse(f"# a comment\n- {{name: first, country: A, pattern: DD}}\n- {row}\n", "mine.yaml")
+    assert "mine.yaml:3:" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["a: [", "a: b", ""])
+def test_a_table_that_is_no_list_is_refused(text: str) -> None:
+    with pytest.raises(BadFormats, match=r"mine\.yaml"):
+        parse(text, "mine.yaml")
