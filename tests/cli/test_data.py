@@ -174,7 +174,7 @@ def test_frames_are_taken_out_of_a_video_by_its_time(plateflow: Plateflow, tmp_p
     assert "broken.mp4" in plateflow.complaint
     rows = (tmp_path / "f" / "frames.csv").read_text().split()
     assert rows[0] == "file,group,time_ms"
-    assert [int(row.split(",")[2]) for row in rows[1:]] == [0, 400, 900, 1400, 1900]
+    assert [int(row.split(",")[2]) for row in rows[1:]] == [0, 500, 1000, 1500]
     assert all((tmp_path / "f" / "images" / row.split(",")[0]).is_file() for row in rows[1:])
 
 
