@@ -133,6 +133,7 @@ class Followed:
             seen = self.observations[picture.observation]
             self.observations[picture.observation] = _with_text(seen, read, picture.quad(seen.box, read))
             weight = weigh(seen.detection, read.confidences, picture.sharpness / sharpest, seen.box[2])
+            weight = weight if read.plate >= options.min_plate else 0.0
             self.reads.append(Read(read.text, read.probabilities, weight))
         self.reading = vote(self.reads, ALPHABET, options)
         self.best = self._clearest([picture for picture, _ in readings])

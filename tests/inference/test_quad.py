@@ -1,5 +1,7 @@
 """The corners that the recogniser finds in a crop become the quad of the observation, in pixels of the frame."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,6 +34,21 @@ def test_an_engine_without_corners_leaves_no_quad() -> None:
     track.see(1000, 0, Detection(20, 20, 60, 20, 0.9), np.zeros((80, 120, 3), np.uint8))
     track.read([(track.pictures.kept()[0].item, _read("K47MX", None))], VoteOptions())
     assert track.observations[0].quad is None
+
+
+def test_what_is_no_plate_has_no_vote() -> None:
+    street = np.random.default_rng(0).integers(0, 256, (80, 120, 3), np.uint8)
+    track = Followed(0, "plate", Spread[Picture](4))
+    for frame in range(3):
+        track.see(1000 * frame, frame, Detection(20, 20, 60, 20, 0.9), street)
+    plate, badge = _read("K47MX", None), replace(_read("SWIFT", None), plate=0.1)
+    shown = [kept.item for kept in track.pictures.kept()]
+    track.read([(shown[0], plate), *((one, badge) for one in shown[1:])], VoteOptions())
+    assert track.reading.text == "K47MX"
+    sign = Followed(1, "plate", Spread[Picture](4))
+    sign.see(0, 0, Detection(20, 20, 60, 20, 0.9), street)
+    sign.read([(sign.pictures.kept()[0].item, badge)], VoteOptions())
+    assert sign.reading.text == ""
 
 
 def _read(text: str, corners: np.ndarray | None) -> CharacterReading:

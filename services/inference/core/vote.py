@@ -50,6 +50,8 @@ class VoteOptions:
     """... and its least lead over the second, else the character is undecided."""
     formats: tuple[Format, ...] = ()
     """National formats that may settle near-tied characters."""
+    min_plate: float = 0.2
+    """Probability of being a plate at all under which a picture has no vote: badges, signs and stickers."""
 
 
 @dataclass(slots=True)
