@@ -20,6 +20,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from services.aggregator import tables
@@ -64,6 +65,9 @@ class Heatmap:
     end_ms: int
     """End of the last."""
     off_plan: int = 0
+    vehicles: int = 0
+    """Distinct passages, where that is known."""
+    metres_per_unit: float | None = None
 
 
 def cameras(data: Path) -> list[str]:
@@ -103,6 +107,7 @@ def _add_up(camera: str, plane: Plane, version: str, files: list[tuple[int, Path
     off_plan = 0
     used: list[int] = []
     size = (0.0, 0.0)
+    metres: float | None = None
     for hour, path in files:
         data = path.read_bytes()
         footer = tables.footer_of(data)
@@ -112,14 +117,16 @@ def _add_up(camera: str, plane: Plane, version: str, files: list[tuple[int, Path
         used += [hour] if found else []
         ground = footer.camera.ground
         if plane == "ground" and ground is not None:
-            size = (ground.width, ground.height)
+            size, metres = (ground.width, ground.height), ground.metres_per_unit
     if not used:
         raise NothingToDraw(f"the {plane}-plane heatmap of {camera} is empty")
     name, _, k = version.rpartition("-k")
     if plane == "image":
         width, _, height = name.rpartition("@")[2].partition("x")
         size = (float(width), float(height))
-    return Heatmap(camera, plane, version, float(k), *size, cells, min(used), max(used) + HOUR_MS, off_plan)
+    return Heatmap(
+        camera, plane, version, float(k), *size, cells, min(used), max(used) + HOUR_MS, off_plan, metres_per_unit=metres
+    )
 
 
 def current(data: Path) -> int:
@@ -218,6 +225,8 @@ def _paint(
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     _titles(axes, heatmap)
+    if heatmap.metres_per_unit:
+        scale_bar(axes, heatmap.width, heatmap.metres_per_unit)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     bar = figure.colorbar(mesh, cax=axes.inset_axes((1.025, 0, 0.022 / min(1.0, columns / rows), 1)))
     bar.set_label(LABELS[measure])
@@ -233,6 +242,7 @@ def _titles(axes: Any, heatmap: Heatmap) -> None:
     facts = [
         span(heatmap.first_ms, heatmap.end_ms),
         f"{counts[0]:,} sightings",
+        *([f"{heatmap.vehicles:,} vehicle{'' if heatmap.vehicles == 1 else 's'}"] if heatmap.vehicles else []),
         f"cells {heatmap.k:g} × {heatmap.k:g} {unit}",
     ]
     if heatmap.off_plan:
@@ -256,7 +266,7 @@ def mark_area(axes: Any, area: Area) -> None:
     axes.annotate(
         f"smallest rectangle with {area.held:.0%}",
         (1, 0),
-        (0, -35),
+        (0, -50),
         xycoords="axes fraction",
         textcoords="offset points",
         ha="right",
@@ -264,6 +274,24 @@ def mark_area(axes: Any, area: Area) -> None:
         fontsize=10,
         fontweight="bold",
     )
+
+
+def scale_bar(axes: Any, width: float, metres_per_unit: float) -> None:
+    """A bar of 1, 2, 5, 10 ... metres near the lower left corner, about a fifth of the plan wide."""
+    metres = width * metres_per_unit / 5
+    power = 10.0 ** np.floor(np.log10(metres))
+    length = max(power * step for step in (1, 2, 5) if power * step <= metres)
+    part = length / metres_per_unit / width
+    outline = [withStroke(linewidth=3, foreground=PAPER)]
+    for colour, thick in ((PAPER, 6.0), (INK, 3.0)):
+        axes.plot(
+            (0.03, 0.03 + part), (0.035, 0.035), transform=axes.transAxes, color=colour, linewidth=thick, zorder=5,
+            solid_capstyle="butt",
+        )  # fmt: skip
+    axes.text(
+        0.03, 0.05, f"{length:g} m", transform=axes.transAxes, fontsize=11, fontweight="bold", zorder=6,
+        path_effects=outline,
+    )  # fmt: skip
 
 
 def faded(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -1,4 +1,7 @@
-"""The most significant area as a file beside the picture: JSON, in pixels and relative to the frame."""
+"""The most significant area as a file beside the picture: JSON, in pixels, relative to the frame, and as a polygon.
+
+The polygon is a list of corners in parts of the frame, as zones of a camera are configured.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,9 @@ def write(area: Area, picture: Path) -> str:
             "width": round(right - left, 6),
             "height": round(bottom - top, 6),
         },
+        "polygon": [
+            [round(x, 6), round(y, 6)] for x, y in ((left, top), (right, top), (right, bottom), (left, bottom))
+        ],
     }
     out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return (

@@ -10,7 +10,7 @@ is written but with 0.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,7 +22,7 @@ from services.aggregator.picture import Heatmap, Measure, NothingToDraw, Plane
 from services.aggregator.tables import BadFile
 from services.cli import area_file, heatmap_quads
 from services.cli.background import NoPicture, Picture, read_background
-from services.cli.redraw import heatmap_of_sightings, no_ground
+from services.cli.redraw import heatmap_of_sightings, no_ground, vehicles
 from services.cli.sheet import Panel, draw_sheet, parse_cells
 from services.cli.times import parse_time
 from services.contracts.kerberos import MAX_TIME_MS
@@ -131,6 +131,14 @@ class Asked:
     def load(self, cell: float | None) -> Heatmap:
         """Raises NothingToDraw, BadFile."""
         drawn = _load(self.source, _camera(self.source, self.camera), self.plane, self.times, cell)
+        if cell is not None and cell > min(drawn.width, drawn.height):
+            raise typer.BadParameter(
+                f"{cell:g} is larger than the {drawn.width:g}×{drawn.height:g} of the "
+                f"{'frame' if self.plane == 'image' else 'plan'}: at most {min(drawn.width, drawn.height):g}",
+                param_hint="--cell",
+            )
+        if not drawn.vehicles:
+            drawn = replace(drawn, vehicles=vehicles(self.source, drawn.camera, self.times))
         if not _total(drawn, MEASURES[self.weight]):
             raise NothingToDraw(f"the {self.plane} plane of {drawn.camera} has no {self.weight} in that time")
         return drawn

@@ -55,6 +55,11 @@ def no_ground(camera: str) -> str:
     return f"{camera} has no ground plane: the camera file must name point pairs and the plan"
 
 
+def vehicles(data: Path, camera: str, times: range) -> int:
+    """Distinct passages with a sighting in that time; 0 where there are no sightings. Raises BadFile."""
+    return len(set(_sightings(_paths(data, camera, times), times)["passage_id"].to_pylist()))
+
+
 def _paths(data: Path, camera: str, times: range) -> list[Path]:
     """The files that may hold such sightings, in order of time."""
     where = f"results={current(data)}/camera={tables.encoded(camera)}/date=*/hour=*/*.parquet"
@@ -82,7 +87,8 @@ def _on_image(camera: str, sightings: pa.Table, k: int) -> Heatmap:
     same = ((widths == width) & (heights == height)).tolist()
     cells = grid.image_cells(_floats(sightings, "center_x"), _floats(sightings, "center_y"), width, height, k)
     counted = _count(sightings, [cell if so else None for cell, so in zip(cells, same, strict=True)])
-    return Heatmap(camera, "image", f"{width}x{height}-k{k}", k, width, height, *counted)
+    vehicles = len({one for one, so in zip(sightings["passage_id"].to_pylist(), same, strict=True) if so})
+    return Heatmap(camera, "image", f"{width}x{height}-k{k}", k, width, height, *counted, vehicles=vehicles)
 
 
 def _on_ground(camera: str, sightings: pa.Table, ground: Ground, k: float) -> Heatmap:
@@ -92,9 +98,11 @@ def _on_ground(camera: str, sightings: pa.Table, ground: Ground, k: float) -> He
         raise NothingToDraw(f"no sighting of {camera} in that time lies on the plan ({off_plan} off it)")
     cells = grid.ground_cells(_floats(sightings, "ground_x"), _floats(sightings, "ground_y"), on_plan, k)
     version = f"{ground.version}-k{k:g}"
+    vehicles = len({one for one, on in zip(sightings["passage_id"].to_pylist(), on_plan.tolist(), strict=True) if on})
     return Heatmap(
-        camera, "ground", version, k, ground.width, ground.height, *_count(sightings, cells), off_plan=off_plan
-    )
+        camera, "ground", version, k, ground.width, ground.height, *_count(sightings, cells), off_plan, vehicles,
+        ground.metres_per_unit,
+    )  # fmt: skip
 
 
 def _count(sightings: pa.Table, cells: Sequence[Cell | None]) -> tuple[Cells, int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
@@ -14,12 +15,14 @@ from services.aggregator import picture
 from services.aggregator.core.config import Camera, Config
 from services.aggregator.local import LocalAggregator
 from services.aggregator.picture import Heatmap, Plane
+from services.cli.background import read_background
 from services.cli.redraw import heatmap_of_sightings
 from services.contracts.kerberos import MAX_TIME_MS
 from services.contracts.messages import Box
 from tests.aggregator.build import HOUR_MS, NOON_MS, track
 from tests.aggregator.test_aggregate import GROUND
 from tests.cli.command import Plateflow
+from tests.support.video import write_clip
 
 CAMERA, OTHER = "site/north gate", "site/yard"
 EVER = range(MAX_TIME_MS + 1)
@@ -213,3 +216,33 @@ def test_a_folder_without_results_is_told(tmp_path: Path, plateflow: Plateflow) 
 def test_a_picture_of_another_kind_is_refused(data: Path, tmp_path: Path, plateflow: Plateflow) -> None:
     assert plateflow("heatmap", data, "--out", tmp_path / "heat.jpg") == 2
     assert "does not end in .png" in plateflow.complaint
+
+
+@pytest.mark.parametrize("plane", ["image", "ground"])
+def test_a_cell_larger_than_the_picture_is_refused(
+    plane: str, data: Path, tmp_path: Path, plateflow: Plateflow
+) -> None:
+    assert plateflow("heatmap", data, "--out", tmp_path / "heat.png", "--plane", plane, "--cell", "5000") == 2
+    assert "5000 is larger than" in plateflow.complaint
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_area_is_told_as_a_polygon_such_as_zones_are(data: Path, tmp_path: Path, plateflow: Plateflow) -> None:
+    assert plateflow("heatmap", data, "--out", tmp_path / "heat.png", "--area", "0.8") == 0
+    told = json.loads((tmp_path / "heat.area.json").read_text())
+
+    (left, top), _, (right, bottom), _ = told["polygon"]
+    assert (left, top) == (told["relative"]["x"], told["relative"]["y"])
+    assert 0 <= left < right <= 1 and 0 <= top < bottom <= 1
+
+
+def test_no_vehicle_that_drives_by_stands_in_the_background_made_of_a_video(tmp_path: Path) -> None:
+    frames = [np.full((96, 160, 3), 90, np.uint8) for _ in range(30)]
+    for index, frame in enumerate(frames):
+        frame[30:60, 5 * index : 5 * index + 20] = 250
+    write_clip(tmp_path / "clip.mp4", [(200 * index, frame) for index, frame in enumerate(frames)])
+
+    background = read_background(tmp_path / "clip.mp4")
+
+    assert background.shape == (96, 160, 3)
+    assert np.abs(background.astype(int) - 90).max() < 25  # what the codec makes of grey; the vehicle is 160 brighter
