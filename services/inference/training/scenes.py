@@ -1,39 +1,39 @@
 """Draws training pictures for the plate detector: labelled photos and a seed in, pictures with YOLO labels
 out.
 
-Four kinds, the same seed giving the same pixels:
+Five kinds, the same seed giving the same pixels:
 - `pasted`: a photo with one to three made-up plates in places that show none
-- `drawn`: a street with simple vehicles that bear made-up plates, and signs that are none
+- `swapped`: a photo in which made-up plates, one row or two, hang where its own plates hung
+- `drawn`: a street with simple vehicles that bear made-up plates, and writing that is none
 - `close`: a part of a photo in which its plate is large
-- `blank`: a part of a photo without plates, with signs, captions and a camera's clock: nothing to find
+- `blank`: a part of a photo without plates, with decoys and a camera's clock: nothing to find
 
     python -m services.inference.training.scenes --photos DIR --out DIR
+
+`stream` gives the same kinds without an end, for training that draws while it learns.
 """
 
 from __future__ import annotations
 
 import argparse
-import string
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as Pillow
-from PIL import ImageDraw, ImageFont
 
-from services.inference.training.fonts import dejavu
-from services.inference.training.plates import plate_text, render_plate
-from services.inference.training.styles import STYLES
+from services.inference.training.decoys import Fonts, decoy, overlay
+from services.inference.training.pasting import Corners, Image, free_place, log_uniform, made_up_plate, paste
+from services.inference.training.streets import street, vehicle
 
-Image = NDArray[np.uint8]
-Corners = NDArray[np.float64]
-"""Boxes (n, 4): x1, y1, x2, y2 in pixels."""
-COUNTS = {"pasted": 260, "drawn": 260, "close": 140, "blank": 140}
+COUNTS = {"pasted": 200, "swapped": 160, "drawn": 160, "close": 140, "blank": 240}
+SHARES = {"pasted": 0.27, "swapped": 0.33, "drawn": 0.1, "close": 0.05, "blank": 0.25}
+"""Of an endless stream."""
 LONGEST = 640
+_DECOYS_SHARE = 0.5  # of the pictures with plates that show decoys too
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,36 +44,61 @@ class Sample:
     boxes: Corners
 
 
-def pasted(photo: Sample, rng: np.random.Generator) -> Sample:
+class Kind(Protocol):
+    def __call__(self, photo: Sample, rng: np.random.Generator, fonts: Fonts = ()) -> Sample: ...
+
+
+def pasted(photo: Sample, rng: np.random.Generator, fonts: Fonts = ()) -> Sample:
     """The photo with up to three plates pasted where none is."""
     image, boxes = photo.image.copy(), photo.boxes
     for _ in range(int(rng.integers(1, 4))):
-        width = log_uniform(rng, 20, image.shape[1] * 0.5)
-        plate = made_up_plate(rng)
-        place = _free_place(image, boxes, width, width * plate.shape[0] / plate.shape[1], rng)
+        width = log_uniform(rng, 14, image.shape[1] * 0.5)
+        plate = made_up_plate(rng, fonts)
+        place = free_place(image, boxes, width, width * plate.shape[0] / plate.shape[1], rng)
         if place is not None:
             boxes = np.vstack([boxes, paste(image, plate, place, width, rng)])
     return Sample(spoilt(image, rng), boxes)
 
 
-def drawn(_photo: Sample, rng: np.random.Generator) -> Sample:
+def swapped(photo: Sample, rng: np.random.Generator, fonts: Fonts = ()) -> Sample:
+    """The photo with each plate covered by a made-up one, which may be of another shape."""
+    image = photo.image.copy()
+    if rng.random() < _DECOYS_SHARE:
+        _decoys_around(image, photo.boxes, rng, fonts)
+    boxes = [paste_over(image, box, rng, fonts) for box in photo.boxes]
+    return Sample(spoilt(image, rng), np.vstack([np.empty((0, 4)), *boxes]))
+
+
+def paste_over(image: Image, box: NDArray[np.float64], rng: np.random.Generator, fonts: Fonts = ()) -> Corners:
+    """Blurs what is in the box and hangs a made-up plate over it; gives the new plate's box."""
+    x1, y1, x2, y2 = box
+    wide, tall = x2 - x1, y2 - y1
+    plate = made_up_plate(rng, fonts)
+    aspect = plate.shape[0] / plate.shape[1]
+    width = float(np.sqrt(wide * tall / aspect)) if aspect > 0.4 else float(wide)
+    width *= float(rng.uniform(0.95, 1.15))
+    _wipe(image, box)
+    return paste(image, plate, ((x1 + x2) / 2, (y1 + y2) / 2), width, rng)
+
+
+def drawn(photo: Sample, rng: np.random.Generator, fonts: Fonts = ()) -> Sample:
     """A street with up to four vehicles, far ones first, so that near ones may hide them."""
-    image = _street(rng)
+    image = street(rng)
     height, width = image.shape[:2]
-    for _ in range(int(rng.integers(0, 3))):
-        sign(image, rng)
+    for _ in range(int(rng.integers(0, 4))):
+        decoy(image, rng, fonts)
     boxes = np.empty((0, 4))
     horizon = int(height * 0.4)
     for ground in sorted(rng.uniform(horizon + height * 0.12, height * 1.02, int(rng.integers(1, 5)))):
         near = (ground - horizon) / (height - horizon)
         size = float(width * rng.uniform(0.25, 0.6) * near + 24)
         left = float(rng.uniform(-0.1 * size, width - 0.9 * size))
-        body, plate = vehicle(image, left, float(ground), size, rng)
+        body, plate = vehicle(image, left, float(ground), size, rng, fonts)
         boxes = np.vstack([_not_hidden(boxes, body), plate])
     return Sample(spoilt(image, rng), _visible(boxes, width, height))
 
 
-def close(photo: Sample, rng: np.random.Generator) -> Sample:
+def close(photo: Sample, rng: np.random.Generator, fonts: Fonts = ()) -> Sample:
     """A part of the photo in which one plate takes 25 to 95 % of the width."""
     height, width = photo.image.shape[:2]
     x1, y1, x2, y2 = photo.boxes[int(rng.integers(len(photo.boxes)))]
@@ -84,98 +109,68 @@ def close(photo: Sample, rng: np.random.Generator) -> Sample:
     return cut(photo, left, top, wide, tall)
 
 
-def blank(photo: Sample, rng: np.random.Generator) -> Sample:
-    """A part of the photo without plates, or a drawn street without vehicles, with signs and captions."""
-    sample = _plain_part(photo, rng) if rng.random() < 0.7 else Sample(_street(rng), np.empty((0, 4)))
-    image = sample.image.copy()
-    for _ in range(int(rng.integers(1, 5))):
-        sign(image, rng)
+def blank(photo: Sample, rng: np.random.Generator, fonts: Fonts = ()) -> Sample:
+    """A photo without its plates, a part that shows none or a drawn street without vehicles, with decoys."""
+    choice = rng.random()
+    if choice < 0.45:
+        image = photo.image.copy()
+        for box in photo.boxes:
+            _wipe(image, box)
+    elif choice < 0.8:
+        image = _plain_part(photo, rng).image.copy()
+    else:
+        image = street(rng)
+    for _ in range(int(rng.integers(0, 7))):
+        decoy(image, rng, fonts)
     if rng.random() < 0.5:
-        _clock(image, rng)
-    return Sample(spoilt(image, rng), sample.boxes)
+        overlay(image, rng, fonts)
+    return Sample(spoilt(image, rng), np.empty((0, 4)))
 
 
-KINDS: dict[str, Callable[[Sample, np.random.Generator], Sample]] = {
-    "pasted": pasted,
-    "drawn": drawn,
-    "close": close,
-    "blank": blank,
-}
+KINDS: dict[str, Kind] = {"pasted": pasted, "swapped": swapped, "drawn": drawn, "close": close, "blank": blank}
 
 
-def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    return float(np.exp(rng.uniform(np.log(low), np.log(max(high, low)))))
+def stream(photos: Sequence[Sample], rng: np.random.Generator, fonts: Fonts = ()) -> Iterator[Sample]:
+    """Endless samples, at most LONGEST pixels long, compressed as cameras do."""
+    names = list(SHARES)
+    shares = np.array(list(SHARES.values()))
+    bearing = [photo for photo in photos if len(photo.boxes)]
+    while True:
+        kind = str(rng.choice(names, p=shares / shares.sum()))
+        photo = bearing[int(rng.integers(len(bearing)))]
+        sample = _small(KINDS[kind](photo, rng, fonts))
+        yield Sample(compressed(sample.image, int(rng.integers(30, 96))), sample.boxes)
 
 
-def made_up_plate(rng: np.random.Generator) -> Image:
-    """A plate of any style, sometimes in a dark holder."""
-    style = str(rng.choice(list(STYLES)))
-    image: NDArray[Any] = render_plate(plate_text(style, rng), style, rng, height=96).image
-    if rng.random() < 0.4:
-        shade = int(rng.integers(5, 60))
-        edge = int(rng.integers(2, 12))
-        image = cv2.copyMakeBorder(image, edge, edge, edge, edge, cv2.BORDER_CONSTANT, value=(shade,) * 3)
-    return np.asarray(image, dtype=np.uint8)
+def compressed(image: Image, quality: int) -> Image:
+    _, data = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, quality))
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8)
 
 
-def paste(image: Image, plate: Image, place: tuple[float, float], width: float, rng: np.random.Generator) -> Corners:
-    """Warps the plate into the image, its middle at `place`, lit as its surroundings; gives its box."""
-    height = width * plate.shape[0] / plate.shape[1]
-    quad = _seen_from_aside(width, height, rng) + np.array(place)
-    box = np.hstack([quad.min(axis=0), quad.max(axis=0)])[None]
+def _wipe(image: Image, box: NDArray[np.float64]) -> None:
+    """Covers the box and a little more with a mix of the colours around it."""
     rows, columns = image.shape[:2]
-    shrunk = _shrunk(plate, width)
-    source = np.array([[0, 0], [shrunk.shape[1], 0], shrunk.shape[1::-1], [0, shrunk.shape[0]]], dtype=np.float32)
-    matrix = cv2.getPerspectiveTransform(source, quad.astype(np.float32))
-    picture = cv2.warpPerspective(_lit(shrunk, image, box[0], rng), matrix, (columns, rows))
-    mask = cv2.warpPerspective(np.ones(shrunk.shape[:2], np.float32), matrix, (columns, rows))[..., None]
-    image[:] = (image * (1 - mask) + picture * mask).astype(np.uint8)
-    return np.asarray(np.clip(box, 0, [columns, rows, columns, rows]))
+    x1, y1, x2, y2 = box
+    edge = max(2.0, 0.12 * (y2 - y1))
+    left, top = int(max(x1 - edge, 0)), int(max(y1 - edge, 0))
+    right, bottom = int(min(x2 + edge, columns)), int(min(y2 + edge, rows))
+    if right - left < 2 or bottom - top < 2:
+        return
+    above, below = image[max(top - 3, 0) : top + 1, left:right], image[bottom - 1 : bottom + 3, left:right]
+    first, last = (cv2.blur(part.mean(axis=0, keepdims=True), (31, 1)) for part in (above, below))
+    slope = np.linspace(0, 1, bottom - top, dtype=np.float64)[:, None, None]
+    image[top:bottom, left:right] = np.clip(first * (1 - slope) + last * slope, 0, 255).astype(np.uint8)
 
 
-def vehicle(image: Image, left: float, ground: float, size: float, rng: np.random.Generator) -> tuple[Corners, Corners]:
-    """Draws the front of a vehicle, `size` pixels wide, on `ground`; gives its and its plate's box."""
-    tall = size * float(rng.uniform(0.6, 1.1))
-    colour, dark = _colour(rng), _colour(rng, 10, 60)
-    top, right = ground - tall, left + size
-    _wheels(image, left, ground, size, dark)
-    _box(image, left, top + tall * 0.4, right, ground - size * 0.08, colour, size * 0.06)
-    _box(image, left + size * 0.12, top, right - size * 0.12, top + tall * 0.5, colour, size * 0.08)
-    window = _colour(rng, 30, 130)
-    _box(
-        image,
-        left + size * 0.17,
-        top + tall * 0.06,
-        right - size * 0.17,
-        top + tall * 0.36,
-        window,
-        size * 0.04,
-    )
-    lamp = _colour(rng, 120, 255)
-    for x in (left + size * 0.05, right - size * 0.22):
-        _box(image, x, top + tall * 0.5, x + size * 0.17, top + tall * 0.6, lamp, size * 0.03)
-    _box(image, left + size * 0.3, top + tall * 0.48, right - size * 0.3, top + tall * 0.6, dark, 0)
-    width = size * float(rng.uniform(0.2, 0.42))
-    middle = left + size * float(rng.uniform(0.42, 0.58)), ground - tall * float(rng.uniform(0.14, 0.34))
-    return np.array([[left, top, right, ground]]), paste(image, made_up_plate(rng), middle, width, rng)
-
-
-def sign(image: Image, rng: np.random.Generator) -> None:
-    """Draws writing that is no plate: a coloured board of several words, or a caption without any board."""
-    words = [_word(rng) for _ in range(int(rng.integers(2, 7)))]
-    lines = [" ".join(words[i : i + 2]) for i in range(0, len(words), 2)]
-    font = ImageFont.truetype(str(dejavu()), int(rng.integers(10, 44)))
-    picture = Pillow.fromarray(image)
-    draw = ImageDraw.Draw(picture)
-    text = "\n".join(lines)
-    x, y = rng.uniform(0, 0.8) * image.shape[1], rng.uniform(0, 0.8) * image.shape[0]
-    if rng.random() < 0.7:
-        x1, y1, x2, y2 = draw.multiline_textbbox((x, y), text, font=font)
-        margin = int(rng.integers(4, 20))
-        board = (x1 - margin, y1 - margin, x2 + margin, y2 + margin)
-        draw.rounded_rectangle(board, radius=int(rng.integers(0, 12)), fill=_colour(rng))
-    draw.multiline_text((x, y), text, font=font, fill=_colour(rng))
-    image[:] = np.asarray(picture)
+def _decoys_around(image: Image, boxes: Corners, rng: np.random.Generator, fonts: Fonts) -> None:
+    """Decoys anywhere but over the plates, whose surroundings stay."""
+    before = image.copy()
+    for _ in range(int(rng.integers(1, 4))):
+        decoy(image, rng, fonts)
+    for x1, y1, x2, y2 in boxes:
+        edge = 0.5 * (y2 - y1)
+        area = slice(int(max(y1 - edge, 0)), int(y2 + edge)), slice(int(max(x1 - edge, 0)), int(x2 + edge))
+        image[area] = before[area]
 
 
 def cut(photo: Sample, left: float, top: float, wide: float, tall: float) -> Sample:
@@ -243,45 +238,6 @@ def _small(sample: Sample) -> Sample:
     return cut(sample, 0, 0, sample.image.shape[1], sample.image.shape[0])
 
 
-def _seen_from_aside(width: float, height: float, rng: np.random.Generator) -> Corners:
-    """Corners (4, 2) about the middle: turned, leaning, and one side a little farther away."""
-    lean, turn = rng.normal(0, 0.05), float(np.cos(rng.normal(0, 0.35)))
-    corners = np.array([[-1.0, -1], [1, -1], [1, 1], [-1, 1]]) * (width / 2 * turn, height / 2)
-    corners[:, 1] *= 1 + np.sign(corners[:, 0]) * rng.normal(0, 0.06)
-    corners[:, 1] += corners[:, 0] * rng.normal(0, 0.06)
-    return np.asarray(corners @ np.array([[np.cos(lean), np.sin(lean)], [-np.sin(lean), np.cos(lean)]]))
-
-
-def _shrunk(plate: Image, width: float) -> Image:
-    """At most twice as wide as it will be seen, so that warping does not alias."""
-    scale = min(1.0, 2 * width / plate.shape[1])
-    size = max(4, round(plate.shape[1] * scale)), max(3, round(plate.shape[0] * scale))
-    return np.asarray(cv2.resize(plate, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-
-
-def _lit(plate: Image, image: Image, box: NDArray[np.float64], rng: np.random.Generator) -> Image:
-    x1, y1, x2, y2 = np.clip(box, 0, None).astype(int)
-    around = image[max(0, y1 - 20) : y2 + 20, max(0, x1 - 20) : x2 + 20]
-    level = float(around.mean()) if around.size else 110.0
-    gain = float(np.clip(0.35 + level / 160 + rng.normal(0, 0.12), 0.3, 1.15))
-    tint = 1 + rng.normal(0, 0.04, 3)
-    return np.clip(plate * gain * tint, 0, 255).astype(np.uint8)
-
-
-def _free_place(
-    image: Image, boxes: Corners, width: float, height: float, rng: np.random.Generator
-) -> tuple[float, float] | None:
-    rows, columns = image.shape[:2]
-    for _ in range(20):
-        x = float(rng.uniform(width / 2, max(columns - width / 2, width / 2 + 1)))
-        y = float(rng.uniform(height / 2, max(rows - height / 2, height / 2 + 1)))
-        middle, reach = np.array([x, y]), np.array([width, height]) * 0.75
-        apart = (boxes[:, 2:] < middle - reach) | (boxes[:, :2] > middle + reach)
-        if bool(apart.any(axis=1).all()):
-            return x, y
-    return None
-
-
 def _not_hidden(boxes: Corners, body: Corners) -> Corners:
     """Without the plates that a vehicle in front hides for more than a fifth."""
     shared = np.clip(np.minimum(boxes[:, 2:], body[:, 2:]) - np.maximum(boxes[:, :2], body[:, :2]), 0, None)
@@ -306,61 +262,7 @@ def _plain_part(photo: Sample, rng: np.random.Generator) -> Sample:
         apart = (photo.boxes[:, 2:] < (left, top)) | (photo.boxes[:, :2] > (left + wide, top + tall))
         if bool(apart.any(axis=1).all()):
             return cut(Sample(photo.image, np.empty((0, 4))), left, top, wide, tall)
-    return Sample(_street(rng), np.empty((0, 4)))
-
-
-def _street(rng: np.random.Generator) -> Image:
-    """Sky or wall over a road with lane marks, each with a gradient and grain of its own."""
-    width, height = 640, int(rng.choice([360, 400, 480]))
-    horizon = int(height * rng.uniform(0.15, 0.5))
-    image = np.empty((height, width, 3), np.float32)
-    for rows, low, high in ((slice(0, horizon), 40, 240), (slice(horizon, height), 30, 150)):
-        count = rows.stop - rows.start
-        first, last = (np.array(_colour(rng, low, high), np.float32) for _ in range(2))
-        slope = np.linspace(0, 1, count, dtype=np.float32)[:, None, None]
-        image[rows] = first * (1 - slope) + last * slope
-    coarse = rng.normal(0, 14, (height // 16, width // 16, 1)).astype(np.float32)
-    image += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
-    street: Image = np.clip(image, 0, 255).astype(np.uint8)
-    for x in rng.uniform(0, width, int(rng.integers(0, 5))):
-        end = int(width / 2 + (x - width / 2) * 3), height
-        cv2.line(street, (int(x), horizon), end, (225, 225, 225), int(rng.integers(2, 7)))
-    for _ in range(int(rng.integers(0, 6))):
-        x, wide = rng.uniform(0, width), rng.uniform(20, 160)
-        _box(street, x, horizon - rng.uniform(20, 150), x + wide, horizon, _colour(rng), 0)
-    return street
-
-
-def _wheels(image: Image, left: float, ground: float, size: float, colour: tuple[int, int, int]) -> None:
-    for x in (left + size * 0.06, left + size * 0.8):
-        _box(image, x, ground - size * 0.2, x + size * 0.14, ground, colour, size * 0.03)
-
-
-def _box(image: Image, x1: float, y1: float, x2: float, y2: float, colour: tuple[int, int, int], radius: float) -> None:
-    picture = Pillow.fromarray(image)
-    ImageDraw.Draw(picture).rounded_rectangle((x1, y1, max(x1, x2), max(y1, y2)), radius=radius, fill=colour)
-    image[:] = np.asarray(picture)
-
-
-def _clock(image: Image, rng: np.random.Generator) -> None:
-    """The date and time that cameras write into a corner."""
-    digits = "".join(str(rng.integers(10)) for _ in range(14))
-    text = f"{digits[:4]}-{digits[4:6]}-{digits[6:8]} {digits[8:10]}:{digits[10:12]}:{digits[12:]}"
-    height = int(rng.integers(10, 30))
-    place = int(rng.integers(2, 40)), int(rng.choice([height + 6, image.shape[0] - 8]))
-    shade = int(rng.choice([0, 255]))
-    cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, height / 24, (shade,) * 3, 2)
-
-
-def _word(rng: np.random.Generator) -> str:
-    letters = string.ascii_lowercase if rng.random() < 0.5 else string.ascii_uppercase
-    return "".join(rng.choice(list(letters), int(rng.integers(3, 10))))
-
-
-def _colour(rng: np.random.Generator, low: int = 20, high: int = 250) -> tuple[int, int, int]:
-    base, spread = rng.integers(low, high), rng.normal(0, 25, 3)
-    blue, green, red = (int(v) for v in np.clip(base + spread, 0, 255))
-    return blue, green, red
+    return Sample(street(rng), np.empty((0, 4)))
 
 
 def main() -> None:
