@@ -9,15 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.inference.training.pasting import made_up_plate, paste
 from services.inference.training.scenes import (
     COUNTS,
     KINDS,
     LONGEST,
     Sample,
     cut,
-    made_up_plate,
     make_pictures,
-    paste,
     read_photo,
     write_sample,
 )
