@@ -3,9 +3,9 @@
     python -m services.inference.training.recogniser --out DIR --minutes 60 [--fonts CACHE]
         [--plate-font FILE] [--shared DIR] [--resume] [--export]
 
-No text of a real plate is trained on: photographs of the shared data only stand behind rendered plates, and its real
-crops are read to measure. `--out` takes checkpoint and log; `--export` writes the ONNX file and its model
-card into the repository.
+This command trains on no text of a real plate: photographs of the shared data only stand behind rendered plates, and
+its real crops are read to measure. What the committed weights saw besides is in their card. `--out` takes checkpoint
+and log; `--export` writes the ONNX file and its model card into the repository.
 """
 
 from __future__ import annotations
