@@ -150,8 +150,9 @@ def test_a_track_has_one_box_in_a_frame_and_numbers_count_up_without_holes(
 def test_two_parallel_plates_keep_their_identity_at_any_frame_rate(
     step_ms: int, vx: float, vy: float, frames: int, apart: float
 ) -> None:
-    """Plates ``apart`` widths from each other that move, per frame, by less than half of that."""
-    limit = apart / 2.2 * W / step_ms
+    """Plates ``apart`` widths from each other that move, per frame, by less than half of that, and within reach."""
+    reach = TrackerOptions().reach + TrackerOptions().first_reach_per_s * step_ms / 1000
+    limit = min(apart / 2.2, 0.95 * reach) * W / step_ms
     vx, vy = max(-limit, min(limit, vx)), max(-limit / 4, min(limit / 4, vy))
     clip = []
     for time_ms in range(0, frames * step_ms, step_ms):
