@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import multiprocessing as mp
 import queue
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,12 +109,6 @@ class Feed:
                     ) from None
                 if not wait:
                     return None
-
-    def __iter__(self) -> Iterator[Batch]:
-        while True:
-            batch = self.take(wait=True)
-            assert batch is not None
-            yield batch
 
     def close(self) -> None:
         for child in self._children:
