@@ -153,6 +153,12 @@ class Followed:
         return Shown(read.text, read.weight, Shot(_jpeg(picture.image), seen.time_ms, seen.box))
 
 
+def alone(read: CharacterReading, options: VoteOptions) -> Reading:
+    """The reading of a plate that is seen once; empty where the picture shows none."""
+    weight = 1.0 if read.plate >= options.min_plate else 0.0
+    return vote([Read(read.text, read.probabilities, weight)], ALPHABET, options)
+
+
 def join(pieces: Sequence[Followed], options: VoteOptions) -> Followed:
     """One track out of the pieces of one, in order of time."""
     if len(pieces) == 1:

@@ -1,6 +1,6 @@
 """Recordings as files: encodes what `frames` paints, named as Kerberos names it, with the truth and the cameras beside.
 
-Out, in one folder: ``<directory>/<name>.mp4`` for each recording, ``truth.json``, ``cameras.yaml``, and
+Out, in one folder: ``<directory>/<name>.mp4`` for each recording, ``truth.json``, ``truth.csv``, ``cameras.yaml``, and
 ``backdrops/<camera>.png``, each camera's picture without traffic.
 Names come in three generations (see `services.contracts.kerberos`); the newest agent also writes fragmented MP4.
 """
@@ -175,8 +175,25 @@ def render(
             done(key)
     truth = truth_of(recordings, seed)
     (out / "truth.json").write_bytes(msgspec.json.format(msgspec.json.encode(truth), indent=1))
+    (out / "truth.csv").write_text(reference(truth))
     (out / "cameras.yaml").write_text(camera_file(cameras))
     return truth
+
+
+def reference(truth: Truth) -> str:
+    """truth.csv: the passages as `plateflow evaluate tracks` compares with, times from the start of each clip."""
+    rows = [
+        ";".join(
+            [clip.key, *(_clock(at, clip) for at in (one.first_ms, one.readable_first_ms, one.last_ms)), one.plate]
+        )
+        for clip in truth.recordings
+        for one in clip.passages
+    ]
+    return "\n".join(("file;time_start;time_detect;time_end;plate_num", *rows)) + "\n"
+
+
+def _clock(time_ms: int, clip: ClipTruth) -> str:
+    return f"{(time_ms - clip.start_ms) / 1000:.3f}"
 
 
 def backdrop_path(out: Path, camera: Camera) -> Path:

@@ -21,8 +21,8 @@ from services.inference.core.evaluation import (
     evaluate,
     match,
     read_report,
-    wilson,
 )
+from services.inference.core.shares import wilson
 from services.inference.core.truth import TruePlate, TruthError, normalise, parse_truth
 from services.inference.training.plates import render_plate
 from services.inference.training.truth import crop_texts, detection_rows, recognition_rows, yolo_box

@@ -5,14 +5,11 @@ Rules
   first, each plate once.
 - A text is right if all of it is; texts are compared as `truth.normalise` writes them. End to end, a plate
   that was not found counts as read empty.
-- Shares carry Wilson intervals (E. B. Wilson, 1927). The character error rate, edits per true character,
-  carries a percentile bootstrap over plates (B. Efron, 1979) with a fixed seed, so equal input gives equal
-  output.
+- Every figure carries its interval (`shares`); the character error rate is edits per true character.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,14 +18,11 @@ from typing import Any
 import numpy as np
 
 from services.inference.core.boxes import overlaps
+from services.inference.core.reliability import Reliability, reliability
+from services.inference.core.shares import Interval, Share, as_flat, bootstrap_ratio, rounded, rounded_pair
 from services.inference.core.truth import Box, TruePlate, normalise
 
 IOU = 0.5
-_Z = 1.959963984540054  # the normal quantile of a two-sided 95 % interval
-_RESAMPLES = 2000
-_SEED = 7
-
-Interval = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +32,8 @@ class Found:
     box: Box
     score: float
     text: str = ""
+    published: bool = True
+    """Whether it would become a passage, were it all that is seen of the plate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +43,8 @@ class PictureResult:
     plates: Sequence[TruePlate]
     read_on_truth: Sequence[str]
     found: Sequence[Found]
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """`part` of `whole`. `value` and `interval` are None where `whole` is 0."""
-
-    part: int
-    whole: int
-
-    @property
-    def value(self) -> float | None:
-        return self.part / self.whole if self.whole else None
-
-    @property
-    def interval(self) -> Interval | None:
-        return wilson(self.part, self.whole) if self.whole else None
+    confidences: Sequence[float] = ()
+    """Of the readings in the true boxes, where they are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +57,37 @@ class TextReport:
 
 
 @dataclass(frozen=True, slots=True)
+class PlateFree:
+    """What was found in pictures without any plate."""
+
+    pictures: int
+    found: int
+    published: int
+
+    def as_json(self) -> dict[str, Any]:
+        rate = 1000 * self.published / self.pictures if self.pictures else None
+        counts = {"pictures": self.pictures, "found": self.found, "published": self.published}
+        return counts | {"published_per_1000": None if rate is None else round(rate, 1)}
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     images: int
     recall: Share
     precision: Share
     text: TextReport
     end_to_end: TextReport
+    plate_free: PlateFree
+    confidence: Reliability
 
     def as_json(self) -> dict[str, Any]:
         return {
             "images": self.images,
-            "detection": _flat("recall", self.recall) | _flat("precision", self.precision) | {"iou": IOU},
+            "detection": as_flat("recall", self.recall) | as_flat("precision", self.precision) | {"iou": IOU},
             "text": _text_json(self.text),
             "end_to_end": _text_json(self.end_to_end),
+            "plate_free": self.plate_free.as_json(),
+            "confidence": self.confidence.as_json(),
         }
 
 
@@ -101,6 +101,8 @@ def evaluate(results: Sequence[PictureResult]) -> Report:
         precision=Share(right, sum(len(result.found) for result in results)),
         text=read_report(_pairs_on_truth(results)),
         end_to_end=read_report(_pairs_end_to_end(results, matches)),
+        plate_free=_plate_free([result for result in results if not result.plates]),
+        confidence=reliability(_outcomes(results)),
     )
 
 
@@ -126,22 +128,6 @@ def read_report(pairs: Sequence[tuple[str, str]]) -> TextReport:
     return TextReport(exact, float(edits.sum() / lengths.sum()), bootstrap_ratio(edits, lengths))
 
 
-def wilson(part: int, whole: int) -> Interval:
-    """The 95 % Wilson score interval of `part` successes in `whole` trials, `whole` > 0."""
-    share, z2 = part / whole, _Z * _Z
-    middle = (share + z2 / (2 * whole)) / (1 + z2 / whole)
-    reach = _Z / (1 + z2 / whole) * math.sqrt(share * (1 - share) / whole + z2 / (4 * whole * whole))
-    low = 0.0 if part == 0 else max(0.0, middle - reach)
-    return low, 1.0 if part == whole else min(1.0, middle + reach)
-
-
-def bootstrap_ratio(above: np.ndarray[Any, Any], below: np.ndarray[Any, Any]) -> Interval:
-    """The 95 % percentile interval of sum(above) / sum(below) with the pairs drawn again with replacement."""
-    drawn = np.random.default_rng(_SEED).integers(0, len(above), size=(_RESAMPLES, len(above)))
-    low, high = np.percentile(above[drawn].sum(axis=1) / below[drawn].sum(axis=1), [2.5, 97.5])
-    return float(low), float(high)
-
-
 def edit_distance(a: str, b: str) -> int:
     """Insertions, deletions and substitutions that turn `a` into `b` (V. I. Levenshtein, 1966)."""
     row = list(range(len(b) + 1))
@@ -150,6 +136,22 @@ def edit_distance(a: str, b: str) -> int:
         for j, (diagonal, above) in enumerate(pairwise(previous)):
             row.append(min(above + 1, row[j] + 1, diagonal + (char != b[j])))
     return row[-1]
+
+
+def _plate_free(results: Sequence[PictureResult]) -> PlateFree:
+    found = [one for result in results for one in result.found]
+    return PlateFree(len(results), len(found), sum(one.published for one in found))
+
+
+def _outcomes(results: Sequence[PictureResult]) -> list[tuple[float, bool]]:
+    """Confidence and rightness of every reading of a known text that says anything."""
+    return [
+        (confidence, normalise(plate.text) == normalise(read))
+        for result in results
+        if result.confidences
+        for plate, read, confidence in zip(result.plates, result.read_on_truth, result.confidences, strict=True)
+        if plate.text and read
+    ]
 
 
 def _pairs_on_truth(results: Sequence[PictureResult]) -> list[tuple[str, str]]:
@@ -176,19 +178,6 @@ def _corners(boxes: Sequence[Box]) -> np.ndarray[Any, np.dtype[np.float64]]:
     return corners
 
 
-def _flat(name: str, share: Share) -> dict[str, Any]:
-    counts = {f"{name}_counts": [share.part, share.whole]}
-    return {name: _round(share.value), f"{name}_interval": _round_pair(share.interval)} | counts
-
-
 def _text_json(report: TextReport) -> dict[str, Any]:
-    rate = {"cer": _round(report.cer), "cer_interval": _round_pair(report.cer_interval)}
-    return {"plates": report.exact.whole} | _flat("exact", report.exact) | rate
-
-
-def _round(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
-
-
-def _round_pair(pair: Interval | None) -> list[float | None] | None:
-    return None if pair is None else [_round(value) for value in pair]
+    rate = {"cer": rounded(report.cer), "cer_interval": rounded_pair(report.cer_interval)}
+    return {"plates": report.exact.whole} | as_flat("exact", report.exact) | rate
