@@ -169,7 +169,7 @@ class Reader:
         self.show.drawing(self.outputs.needs_frames_again)
         with writable(self.folder.out):
             self.outputs.done(Done(sheet, result, pairs, again))
-        self.show.finish(source.name, result.frames, len(passages), result.note, whole=source.stream is None)
+        self.show.finish(source.name, result, len(passages), whole=source.stream is None)
         return result
 
     def _count(self, source: Source, result: RecordingResult, passages: list[Passage], watcher: _Watcher) -> None:

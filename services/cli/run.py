@@ -116,8 +116,8 @@ def run(
         _option(
             RESULTS,
             "Keep the results of earlier runs in --out, read what they have not read, and go on where one was stopped.",
-            "--append/--replace",
-            "--resume/ ",
+            "--append",
+            "--resume",
         ),
     ] = False,
     as_json: Annotated[

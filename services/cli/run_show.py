@@ -29,6 +29,7 @@ from rich.text import Text
 from services.contracts.cloudevents import rfc3339
 from services.contracts.messages import Passage
 from services.inference.pipeline import Progress as ClipProgress
+from services.inference.result import RecordingResult
 
 SHOWN = 40
 """Passages in the table at most; all are in the files."""
@@ -99,14 +100,18 @@ class RunShow:
         if at_work:
             self._progress.update(self._task, name="drawing", media="")
 
-    def finish(self, name: str, frames: int, passages: int, note: str, whole: bool = True) -> None:
+    def finish(self, name: str, result: RecordingResult, passages: int, whole: bool = True) -> None:
         """The recording at hand is read; ``whole``: so is its input."""
         self._passages += passages
         self._advance(whole)
         if not self._live:
-            self.say(f"{self._done}/{self._total}  {name}: {_count(frames, 'frame')}, {_count(passages, 'passage')}")
-        if note:
-            self.say(f"{name}: {note}", "yellow")
+            seen = f"{_count(result.frames, 'frame')}, {_count(passages, 'passage')}"
+            self.say(f"{self._done}/{self._total}  {name}: {seen}")
+        if result.small:
+            boxes = f"{result.small:,} {'box' if result.small == 1 else 'boxes'} too small to read"
+            self.say(f"{name}: {boxes} (PLATEFLOW_MIN_PLATE_WIDTH, PLATEFLOW_MIN_PLATE_HEIGHT)")
+        if result.note:
+            self.say(f"{name}: {result.note}", "yellow")
 
     def skip(self, text: str) -> None:
         """The input at hand needs no reading."""

@@ -145,6 +145,7 @@ def _summary(clip: Clip, result: RecordingResult) -> dict[str, object]:
         "frames": result.frames,
         "tracks": len(result.tracks),
         "dropped": result.dropped,
+        "small": result.small,
         "seconds": round(result.seconds["total"], 2),
     }
     return summary | ({"note": result.note} if result.note else {})

@@ -156,7 +156,7 @@ class _Work:
         self._living: dict[int, Followed] = {}
         self._unread: list[Followed] = []
         self._read: list[Followed] = []
-        self.frames = self.detections = 0
+        self.frames = self.detections = self.small = 0
         self.slowest_s = 0.0
 
     def add(self, batch: list[DecodedFrame]) -> None:
@@ -183,8 +183,11 @@ class _Work:
             )
 
     def _legible(self, detection: Detection) -> bool:
-        wanted = not self._options.classes or detection.label in self._options.classes
-        return wanted and detection.w >= self._options.min_width and detection.h >= self._options.min_height
+        if self._options.classes and detection.label not in self._options.classes:
+            return False
+        large = detection.w >= self._options.min_width and detection.h >= self._options.min_height
+        self.small += not large
+        return large
 
     def _follow(self, frame: DecodedFrame, detections: list[Detection]) -> None:
         boxes = [TrackBox(one.x, one.y, one.w, one.h, one.score, one.label) for one in detections]
@@ -264,6 +267,7 @@ def _result(frames: Frames, work: _Work, tracks: list[TrackResult], dropped: int
         duration_ms=frames.end.duration_ms,
         detections=work.detections,
         dropped=dropped,
+        small=work.small,
         note=frames.end.note,
         seconds={stage: round(seconds, 4) for stage, seconds in stages.seconds.items()},
         slowest_frame_s=round(work.slowest_s, 4),

@@ -52,6 +52,8 @@ class RecordingResult:
     seconds: Mapping[str, float]
     """Wall seconds by stage: ``decode`` (waiting for frames), ``detect``, ``track``, ``read``, and
     ``total``."""
+    small: int = 0
+    """Boxes that were ignored, because they are too small to read."""
     slowest_frame_s: float = field(default=0.0, compare=False)
     """Wall seconds that the frame took that took longest: its share of its batch, without waiting for it."""
 

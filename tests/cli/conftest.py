@@ -27,7 +27,7 @@ def colours(monkeypatch: pytest.MonkeyPatch) -> Iterator[ColourDetector]:
     detector, reader, decoder = ColourDetector(), ColourReader(), Decoder(threads=1)
 
     def build(settings: PipelineSettings) -> Inference:
-        options = PipelineOptions(fps=settings.sample_fps, read_batch=1)
+        options = PipelineOptions(fps=settings.sample_fps, read_batch=1, min_width=settings.min_plate_width)
         pipeline = Pipeline(detector, reader, decoder, options)
         return Inference(pipeline, decoder, Models("stand-in", "stand-in"), reader)
 

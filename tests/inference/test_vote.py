@@ -74,6 +74,15 @@ def test_a_character_that_most_did_not_see_is_left_out() -> None:
     assert text_of(read("A123BC77"), read("A123BC77"), read("A1123BC77")) == "A123BC77"
 
 
+def test_readings_of_two_lengths_keep_all_their_votes() -> None:
+    """Each length has an error of its own at another place: only together are they right."""
+    eight = [read("A128BC77")] * 2
+    nine = [read("A123BK777")] * 3
+
+    assert text_of(*eight, *nine, read("A123BC777"), read("A123BC777")) == "A123BC777"
+    assert text_of(nine[0], eight[0], nine[1], eight[1], nine[2], read("A123BC777"), read("A123BC777")) == "A123BC777"
+
+
 def test_a_character_that_half_of_the_evidence_has_is_undecided() -> None:
     assert text_of(read("A123BC77"), read("A123BC7")) == "A123BC#7"
 
