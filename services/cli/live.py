@@ -18,8 +18,8 @@ from services.cli.outputs_port import Done, Found, Output, Sheet, mm_ss
 from services.cli.overlay import Image, Mark, draw
 from services.contracts.messages import Point
 from services.inference.decode import DecodedFrame
-from services.inference.follow import is_plate, sharpness
-from services.inference.models.detector import Detection
+from services.inference.follow import sharpness
+from services.inference.models.detector import Detection, is_plate
 from services.inference.models.recogniser import Recogniser, crop_plate
 
 RATE_OVER_S = 2.0

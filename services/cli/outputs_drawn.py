@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from services.cli.outputs_port import Done, Output, base_name, free, mm_ss
 from services.cli.overlay import Mark, draw
 from services.contracts.messages import Box, Observation, Point
-from services.inference.follow import is_plate
+from services.inference.models.detector import is_plate
 from services.inference.result import TrackResult
 from services.runtime.errors import Stop
 

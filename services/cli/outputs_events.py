@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from services.cli.outputs_port import Done, Output, Sheet, mm_ss
-from services.inference.follow import Followed, is_plate
+from services.inference.follow import Followed
+from services.inference.models.detector import is_plate
 
 
 class EventLines(Output):

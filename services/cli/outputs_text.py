@@ -24,7 +24,8 @@ from services.cli.outputs_port import Done, Found, Output, Sheet, base_name, det
 from services.contracts.messages import Passage
 from services.inference.core.vote import Read, vote
 from services.inference.decode import DecodedFrame
-from services.inference.follow import Followed, is_plate
+from services.inference.follow import Followed
+from services.inference.models.detector import is_plate
 from services.inference.models.recogniser import ALPHABET, Recogniser, crop_plate
 from services.inference.result import TrackResult
 from services.runtime.errors import SettingsError

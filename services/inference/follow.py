@@ -33,11 +33,6 @@ _JPEG_QUALITY = 92
 _SURE = 0.5  # a reading with a character below this says nothing about which vehicle it is
 
 
-def is_plate(label: str) -> bool:
-    """Whether a class of the detector is read; all others are only followed."""
-    return "plate" in label.lower()
-
-
 @dataclass(frozen=True, slots=True)
 class Picture:
     """A plate cut from a frame: ``image`` holds some of its surroundings, ``box`` is in pixels of the

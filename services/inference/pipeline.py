@@ -28,8 +28,8 @@ from services.inference.core.tracker import TrackBox, Tracker, TrackerOptions
 from services.inference.core.vote import VoteOptions
 from services.inference.core.wording import WordingOptions, word
 from services.inference.decode import DecodedFrame, Decoder, Frames
-from services.inference.follow import Followed, Picture, is_plate, join
-from services.inference.models.detector import Detection, Detector
+from services.inference.follow import Followed, Picture, join
+from services.inference.models.detector import Detection, Detector, is_plate
 from services.inference.models.recogniser import Recogniser
 from services.inference.result import RecordingResult, TrackResult
 from services.runtime import metrics

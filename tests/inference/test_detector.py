@@ -19,7 +19,7 @@ from services.inference.core.boxes import Letterbox, areas, overlaps, suppress
 from services.inference.core.evaluation import Found, PictureResult, evaluate
 from services.inference.core.truth import parse_truth
 from services.inference.models import detector as detector_module
-from services.inference.models.detector import Detection, Frame, LetterboxDetector, OnnxDetector, checked
+from services.inference.models.detector import SAME_PLATE, Detection, Frame, LetterboxDetector, OnnxDetector, checked
 from services.inference.models.factory import create_detector, why_no_cuda
 from services.inference.training.plates import render_plate
 from services.inference.training.truth import detection_rows, write_truth
@@ -111,6 +111,16 @@ def test_suppression_keeps_the_best_of_overlapping_boxes() -> None:
     boxes = np.array([[0.0, 0, 10, 10], [1, 0, 11, 10], [30, 0, 40, 10]])
 
     assert suppress(boxes, np.array([0.6, 0.9, 0.7]), 0.5).tolist() == [1, 2]
+
+
+def test_two_boxes_around_one_plate_are_one_and_two_persons_one_before_the_other_stay_two() -> None:
+    """As a network gives them around a small plate: one too high, half of each beside the other."""
+    boxes = np.array([[473.0, 174, 501, 184], [472, 168, 503, 181.4], [520, 174, 548, 184]])
+    scores = np.array([0.46, 0.45, 0.4])
+
+    assert overlaps(boxes[:1], boxes[1:2])[0, 0] < 0.5
+    assert suppress(boxes, scores, 0.5, np.full(3, SAME_PLATE)).tolist() == [0, 2]
+    assert suppress(boxes, scores, 0.5).tolist() == [0, 1, 2]
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 60)] * 4, st.integers(0, 100)), max_size=12))

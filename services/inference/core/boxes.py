@@ -18,11 +18,25 @@ Floats = NDArray[np.floating]
 
 def overlaps(a: Floats, b: Floats) -> NDArray[np.float64]:
     """Intersection over union of boxes `a` (n, 4) with boxes `b` (m, 4): (n, m). Empty boxes give 0."""
+    both = shared(a, b)
+    return _share(both, areas(a)[:, None] + areas(b)[None, :] - both)
+
+
+def insides(a: Floats, b: Floats) -> NDArray[np.float64]:
+    """Intersection over the smaller of both: (n, m). 1 where one lies in the other; empty boxes give 0."""
+    return _share(shared(a, b), np.minimum(areas(a)[:, None], areas(b)[None, :]))
+
+
+def shared(a: Floats, b: Floats) -> NDArray[np.float64]:
+    """Area that boxes `a` (n, 4) have in common with boxes `b` (m, 4): (n, m)."""
     top_left = np.maximum(a[:, None, :2], b[None, :, :2])
     bottom_right = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared: NDArray[np.float64] = np.clip(bottom_right - top_left, 0, None).prod(axis=2, dtype=np.float64)
-    union = areas(a)[:, None] + areas(b)[None, :] - shared
-    result: NDArray[np.float64] = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    result: NDArray[np.float64] = np.clip(bottom_right - top_left, 0, None).prod(axis=2, dtype=np.float64)
+    return result
+
+
+def _share(part: Floats, whole: Floats) -> NDArray[np.float64]:
+    result: NDArray[np.float64] = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
     return result
 
 
@@ -31,14 +45,22 @@ def areas(boxes: Floats) -> NDArray[np.float64]:
     return result
 
 
-def suppress(boxes: Floats, scores: Floats, iou: float, limit: int = 300) -> NDArray[np.intp]:
-    """Indices of the boxes to keep, best score first: none overlaps a kept, better one by more than `iou`."""
+def suppress(
+    boxes: Floats, scores: Floats, iou: float, inside: Floats | None = None, limit: int = 300
+) -> NDArray[np.intp]:
+    """Indices of the boxes to keep, best score first: none overlaps a kept, better one by more than `iou`.
+
+    ``inside`` (n,): nor does it share more than so much of the smaller one's area; 1 or none: it may.
+    """
+    most = np.ones(len(boxes)) if inside is None else inside
     order = np.argsort(-scores, kind="stable")
     kept: list[int] = []
     while order.size and len(kept) < limit:
         best, rest = order[0], order[1:]
         kept.append(int(best))
-        order = rest[overlaps(boxes[best : best + 1], boxes[rest])[0] <= iou]
+        apart = overlaps(boxes[best : best + 1], boxes[rest])[0] <= iou
+        beside = insides(boxes[best : best + 1], boxes[rest])[0] <= most[rest]
+        order = rest[apart & beside]
     return np.asarray(kept, dtype=np.intp)
 
 

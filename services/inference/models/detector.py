@@ -37,6 +37,9 @@ DETECTOR_ONNX = WEIGHTS_FOLDER / "detector.onnx"
 INPUT_SIZE = 640
 CONFIDENCE = 0.25
 IOU = 0.5
+SAME_PLATE = 0.6
+"""A box with so much of itself, or of the other, in common with a better one is the same plate: plates do not overlap,
+and around small ones a network likes to give two boxes."""
 _PAD = 114  # the grey that the network was trained with beyond the picture
 
 
@@ -50,6 +53,11 @@ class Detection:
     h: float
     score: float
     label: str = "plate"
+
+
+def is_plate(label: str) -> bool:
+    """Whether a class of the detector is read; all others are only followed."""
+    return "plate" in label.lower()
 
 
 class Detector(Protocol):
@@ -90,15 +98,17 @@ class LetterboxDetector(ABC):
         scores, classes = scores[chosen], classes[chosen]
         # A shift per class keeps boxes of different classes from suppressing each other.
         shift = classes[:, None] * np.float32(4 * max(letterbox.input_width, letterbox.input_height))
-        kept = suppress(corners + shift, scores, self._iou)
+        inside = np.array([SAME_PLATE if is_plate(self._name(int(label))) else 1.0 for label in classes])
+        kept = suppress(corners + shift, scores, self._iou, inside)
         boxes = letterbox.into_frame(corners[kept])
         return [self._detection(box, float(scores[k]), int(classes[k])) for box, k in zip(boxes, kept, strict=True)]
 
     def _detection(self, corners: NDArray[np.float64], score: float, label: int) -> Detection:
         x1, y1, x2, y2 = (round(float(value), 2) for value in corners)
-        return Detection(
-            x1, y1, round(x2 - x1, 2), round(y2 - y1, 2), round(score, 4), self.names.get(label, f"class {label}")
-        )
+        return Detection(x1, y1, round(x2 - x1, 2), round(y2 - y1, 2), round(score, 4), self._name(label))
+
+    def _name(self, label: int) -> str:
+        return self.names.get(label, f"class {label}")
 
 
 class OnnxDetector(LetterboxDetector):
