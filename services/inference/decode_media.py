@@ -103,6 +103,7 @@ def connected(address: str) -> Any:
         "protocol_whitelist": _LIVE_PROTOCOLS,
         "format_whitelist": _LIVE_FORMATS,
         "rtsp_transport": "tcp",
+        "fpsprobesize": "0",  # or it looks at a second of frames for a rate that nobody asks for
     }
     return av.open(address, options=options, timeout=(_NETWORK_SECONDS, _NETWORK_SECONDS))
 

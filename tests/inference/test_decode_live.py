@@ -15,8 +15,11 @@ import pytest
 from services.inference.decode import ClipFrames, Decoder
 from services.inference.decode_wire import Lost
 from services.runtime.errors import Reject
+from tests.support.rtsp import RtspCamera
 from tests.support.stream import StreamingCamera
 from tests.support.video import number_of, striped, write_clip
+
+Camera = StreamingCamera | RtspCamera
 
 
 @pytest.fixture
@@ -25,13 +28,13 @@ def decoder() -> Iterator[Decoder]:
         yield decoder
 
 
-@pytest.fixture
-def camera() -> Iterator[StreamingCamera]:
-    with StreamingCamera(lambda number: striped(number % 256)) as camera:
+@pytest.fixture(params=[StreamingCamera, RtspCamera], ids=["http", "rtsp"])
+def camera(request: pytest.FixtureRequest) -> Iterator[Camera]:
+    with request.param(lambda number: striped(number % 256)) as camera:
         yield camera
 
 
-def test_a_stream_is_sampled_by_the_clock_and_never_lags(camera: StreamingCamera, decoder: Decoder) -> None:
+def test_a_stream_is_sampled_by_the_clock_and_never_lags(camera: Camera, decoder: Decoder) -> None:
     frames = decoder.open_address(camera.address, fps=5, give_up_s=10)
     looked = iter(frames)
     first = next(looked)
@@ -45,7 +48,7 @@ def test_a_stream_is_sampled_by_the_clock_and_never_lags(camera: StreamingCamera
     assert all(b.time_ms > a.time_ms for a, b in pairwise(late))
 
 
-def test_a_stream_that_is_cut_off_goes_on_when_it_is_there_again(camera: StreamingCamera, decoder: Decoder) -> None:
+def test_a_stream_that_is_cut_off_goes_on_when_it_is_there_again(camera: Camera, decoder: Decoder) -> None:
     lost: list[Lost] = []
     frames = decoder.open_address(camera.address, fps=10, give_up_s=30)
 
@@ -79,7 +82,7 @@ def test_a_stream_that_never_comes_is_given_up_with_the_reason(decoder: Decoder)
     assert "no picture within 2 s" in rejection.value.detail and "refused" in rejection.value.detail
 
 
-def test_whoever_stops_a_stream_has_its_frames_and_its_end(camera: StreamingCamera, decoder: Decoder) -> None:
+def test_whoever_stops_a_stream_has_its_frames_and_its_end(camera: Camera, decoder: Decoder) -> None:
     frames: ClipFrames = decoder.open_address(camera.address, fps=10, give_up_s=10)
     frames.stopped = lambda: camera.sent >= 30
     seen = list(frames)
