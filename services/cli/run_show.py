@@ -40,6 +40,7 @@ WIDE = 160
 TELL_S = 10.0
 """How often the state is told where there is no terminal."""
 log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())  # or, where there is no log, logging itself would say on stderr what we have said
 _YEAR_MS = 365 * 86_400_000
 
 

@@ -36,7 +36,7 @@ QUADS, AGGREGATE, HOMOGRAPHY = (
 DECODE, LIVE, PHOTOS = "inference/test_decode.py", "inference/test_decode_live.py", "inference/test_decode_photos.py"
 PIPELINE, TRACKER, VOTE = "inference/test_pipeline.py", "inference/test_tracker.py", "inference/test_vote.py"
 RERANK, DETECTOR, READER = "inference/test_rerank.py", "inference/test_detector.py", "inference/test_recogniser.py"
-OTHERS = "inference/test_other_objects.py"
+OTHERS, STREAMS = "inference/test_other_objects.py", "cli/test_run_streams.py"
 
 DEFECTS: dict[str, list[tuple[str, str]]] = {
     "A.5.1 no is yes": [
@@ -70,7 +70,7 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
         (OUTPUTS, "test_corners_are_written_as_the_older_program_reads_them"),
         (QUAD_FILES, "test_a_name_with_blanks_and_a_broken_frame_rate_are_kept_as_they_are"),
         (QUAD_FILES, "test_a_video_whose_name_is_an_address_leads_to_files_in_the_folder"),
-        (WHOLE, "test_a_stream_is_read_until_it_is_told_to_end_through_a_cut"),
+        (STREAMS, "test_a_stream_is_read_until_it_is_told_to_end_through_a_cut"),
     ],
     "A.5.8 rate cut off": [(OUTPUTS, "test_a_frame_rate_is_not_cut_off")],
     "A.5.9 a crash loses all, no going on": [
@@ -79,7 +79,7 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
     "A.5.10 no reconnect, lag, no times": [
         (LIVE, "test_a_stream_is_sampled_by_the_clock_and_never_lags"),
         (LIVE, "test_a_stream_that_is_cut_off_goes_on_when_it_is_there_again"),
-        (WHOLE, "test_a_stream_is_read_until_it_is_told_to_end_through_a_cut"),
+        (STREAMS, "test_a_stream_is_read_until_it_is_told_to_end_through_a_cut"),
     ],
     "A.5.11 time of a failed read, Ctrl+C while reading": [
         (LIVE, "test_whoever_stops_a_stream_has_its_frames_and_its_end"),
@@ -172,7 +172,7 @@ DEFECTS: dict[str, list[tuple[str, str]]] = {
         (RERANK, "test_formats_change_only_what_is_near_tied"),
     ],
     "V.5.12 no stream, video, JSON": [
-        (WHOLE, "test_a_stream_is_read_until_it_is_told_to_end_through_a_cut"),
+        (STREAMS, "test_a_stream_is_read_until_it_is_told_to_end_through_a_cut"),
         (OUTPUTS, "test_an_annotated_video_has_each_frame_at_its_time_with_boxes"),
         (RUN, "test_the_json_object_is_all_of_stdout_and_tells_the_passage"),
     ],
