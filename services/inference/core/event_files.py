@@ -9,6 +9,7 @@ the clip, or seconds; with a frame rate, the part after the point of `MM:SS.ff` 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 
@@ -17,6 +18,7 @@ from services.inference.core.truth import TruthError, normalise
 
 REFERENCE = ("time_start", "time_end", "plate_num")
 EVENTS = ("time", "plate_num")
+_CLOCK = re.compile(r"(?:(?:([0-9]{1,6}):)?([0-9]{1,6}):)?([0-9]{1,9})(?:\.([0-9]{1,9}))?")
 
 
 def parse_vehicles(lines: Iterable[str], name: str, frame_rate: float = 0.0) -> list[Vehicle]:
@@ -51,19 +53,13 @@ def parse_events(lines: Iterable[str], name: str) -> list[Event]:
 
 def parse_clock(text: str, frame_rate: float = 0.0) -> int:
     """Milliseconds of `MM:SS.cc`, `HH:MM:SS.cc` or seconds. ValueError says what is expected."""
-    parts = text.strip().split(":")
-    try:
-        if len(parts) > 3 or not all(
-            part.replace(".", "", i == len(parts) - 1).isdecimal() for i, part in enumerate(parts)
-        ):
-            raise ValueError
-        whole = sum(int(part) * 60 ** (len(parts) - 1 - i) for i, part in enumerate(parts[:-1]))
-        seconds, _, fraction = parts[-1].partition(".")
-        if frame_rate and fraction:
-            return round((whole + int(seconds)) * 1000 + int(fraction) * 1000 / frame_rate)
-        return round((whole + float(parts[-1])) * 1000)
-    except ValueError:
-        raise ValueError(f"{text!r} is no time, as 01:23.45 or 83.45") from None
+    found = _CLOCK.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"{text!r} is no time, as 01:23.45 or 83.45")
+    hours, minutes, seconds = (int(part or 0) for part in found.groups()[:3])
+    fraction = found[4] or "0"
+    part_s = int(fraction) / frame_rate if frame_rate else int(fraction) / 10.0 ** len(fraction)
+    return (hours * 3600 + minutes * 60 + seconds) * 1000 + round(part_s * 1000)
 
 
 def clip_name(file: str) -> str:

@@ -105,6 +105,14 @@ def spoil(picture: Image, rng: np.random.Generator, hardness: float) -> Image:
     return picture
 
 
+def low_light(picture: Image, rng: np.random.Generator) -> Image:
+    """A tenth to a third of the light, with the noise of photons (it grows with the root of the light) and of the
+    sensor, compressed."""
+    dim = picture.astype(np.float32) * np.float32(rng.uniform(0.1, 0.33))
+    noise = rng.standard_normal(picture.shape, np.float32) * np.sqrt(0.15 * dim + np.float32(rng.uniform(0.3, 2.0)))
+    return _compressed(to_bytes(dim + noise + np.float32(rng.uniform(2, 10))), int(rng.integers(85, 96)))
+
+
 def _blurred(picture: Image, sigma: float) -> Image:
     return np.asarray(cv2.GaussianBlur(picture, (0, 0), max(sigma, 0.2)), np.uint8)
 

@@ -8,7 +8,7 @@ same generator state gives the same crop.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from services.inference.models.recogniser import preprocess
-from services.inference.training.camera import Image, Points, lit, resized, spoil, to_bytes, view
+from services.inference.training.camera import Image, Points, lit, low_light, resized, spoil, to_bytes, view
 from services.inference.training.clutter import clutter, made_up_backdrop, print_words
 from services.inference.training.fonts import Face
 from services.inference.training.painter import LATIN, letters
@@ -90,6 +90,14 @@ class Studio:
         self._left -= 1
         plate = self._plates[int(self.rng.integers(len(self._plates)))]
         return photograph(plate, self._backdrop(), self.rng, self.hardness)
+
+    def track(self, shots: int, width: tuple[float, float]) -> list[Crop]:
+        """Several pictures of one plate in low light, each between `width` pixels wide."""
+        plate = self._clean()
+        return [
+            photograph(plate, self._backdrop(), self.rng, self.hardness, float(self.rng.uniform(*width)), low_light)
+            for _ in range(shots)
+        ]
 
     def _clean(self) -> Clean:
         shares = np.array([STYLES[name].share for name in self.styles])
@@ -180,14 +188,23 @@ def _stained(grey: Image, rng: np.random.Generator) -> Image:
     return to_bytes(grey + (int(rng.integers(20, 240)) - grey.astype(np.float32)) * cover)
 
 
-def photograph(plate: Clean, backdrop: Image, rng: np.random.Generator, hardness: float) -> Crop:
-    """Look at `plate` from somewhere, cut the detector's box out, spoil it."""
+def photograph(
+    plate: Clean,
+    backdrop: Image,
+    rng: np.random.Generator,
+    hardness: float,
+    wide: float | None = None,
+    light: Callable[[Image, np.random.Generator], Image] = lambda picture, rng: picture,
+) -> Crop:
+    """Look at `plate` from somewhere, cut the detector's box out (`wide` pixels, else as it comes), spoil it, and let
+    `light` have the last word."""
     quad = view(plate.corners, rng, hardness)
     low, high = _detected(quad, rng, hardness)
-    width, height = _pixels(high - low, rng, hardness)
+    shape = high - low
+    width, height = _pixels(shape, rng, hardness) if wide is None else (round(wide), round(wide * shape[1] / shape[0]))
     target = ((quad - low) / (high - low) * (width, height)).astype(np.float32)
     picture = _composed(plate, target, cutting(backdrop, width, height, rng))
-    picture = spoil(lit(picture, rng, hardness), rng, hardness)
+    picture = light(spoil(lit(picture, rng, hardness), rng, hardness), rng)
     return Crop(preprocess(picture), (target / (width, height)).astype(np.float32), plate.rows)
 
 
