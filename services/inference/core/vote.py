@@ -2,16 +2,20 @@
 reading out. Pure.
 
 Rules
-- Readings of different lengths are aligned with the one that is most like all others (star alignment:
-  Gusfield 1993, as ROVER does for speech, Fiscus 1997), so that a missed character does not shift the rest.
-- Each character of each reading counts by its probabilities times the weight of the reading. A wrong first
-  reading is out-voted as soon as more evidence stands against it.
+- Each picture is evidence about the whole text. Of the texts that were read, the one that makes all readings most
+  likely together is the centre; the others are aligned with it by their probabilities (`evidence`), so that a missed
+  character does not shift the rest.
+- At each place the readings' distributions are pooled (logarithmic opinion pool: Genest and Zidek 1986): for each
+  letter, and for there being none, the logarithms of its probabilities are added, times the weight of the reading, and
+  the sums become shares again. A wrong first reading is out-voted as soon as more evidence stands against it.
+- Pictures of one plate by one camera err alike, so n equal readings count as the root of n; and among several
+  readings each may be altogether wrong about a character, so none can rule a letter out.
 - A character that no winner leads clearly is `#`; in particular equal evidence gives `#`.
 - The order of the readings does not matter: they are sorted, and shares are rounded to four digits before
   any decision.
-- National formats settle near-tied characters (`services.inference.core.rerank`); `raw` stays what leads without.
-- The confidence of a reading is that of its least sure character: a plate is as wrong as its worst
-  character, and so a threshold means the same for long and short plates.
+- National formats settle characters that are near-tied on average (`services.inference.core.rerank`): which letters a
+  recogniser takes for each other it does in every picture. `raw` stays what leads without.
+- The confidence of a reading is the probability that all of its characters are right.
 """
 
 from __future__ import annotations
@@ -25,10 +29,15 @@ from numpy.typing import NDArray
 
 from services.contracts.formats import Format, names
 from services.contracts.messages import Reading
-from services.inference.core.alignment import UNDECIDED, align, distance
+from services.inference.core.alignment import UNDECIDED
+from services.inference.core.evidence import Pairs, evidence
 from services.inference.core.rerank import allowed
 
 _DIGITS = 4
+_OUTLIER = 0.2
+"""Probability that one reading of very many is altogether wrong about a character ..."""
+_ALONE = 0.001
+"""... and that the only one is."""
 _SETTLED_SHARE = 0.2
 """Share of all evidence that is enough where a format leaves no rival."""
 
@@ -44,8 +53,8 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class VoteOptions:
-    min_share: float = 0.4
-    """The winner's least share of all evidence for a character ..."""
+    min_share: float = 0.5
+    """The winner's least share of all evidence for a character: rather right than wrong ..."""
     min_lead: float = 0.1
     """... and its least lead over the second, else the character is undecided."""
     formats: tuple[Format, ...] = ()
@@ -54,29 +63,18 @@ class VoteOptions:
     """Probability of being a plate at all under which a picture has no vote: badges, signs and stickers."""
 
 
-@dataclass(slots=True)
-class _Column:
-    """Evidence for one character: for each letter, and for there being none."""
-
-    letters: NDArray[np.float64]
-    filled: float = 0.0
-
-    def add(self, probabilities: NDArray[np.float32], weight: float) -> None:
-        self.letters += probabilities.astype(np.float64) * weight
-        self.filled += weight
-
-
 def weigh(
     detection: float, confidences: Sequence[float], sharpness: float, width: float, clear_width: float = 100
 ) -> float:
-    """How much a reading counts: detection score x mean confidence x sharpness x size, in 0..1, rounded.
+    """How much a reading counts: detection score x mean confidence to the fourth x sharpness x size, in 0..1, rounded.
 
     ``sharpness`` is relative to the sharpest picture of the track (0..1), ``width`` that of the box in
-    pixels; a plate as wide as ``clear_width`` gains nothing by more.
+    pixels; a plate as wide as ``clear_width`` gains nothing by more. The fourth power: an unsure reading is wrong
+    about more than it says.
     """
     confidence = sum(confidences) / len(confidences) if confidences else 0.0
     size = min(1.0, width / clear_width)
-    return round(detection * confidence * math.sqrt(max(sharpness, 0.0)) * size, 6)
+    return round(detection * confidence**4 * math.sqrt(max(sharpness, 0.0)) * size, 6)
 
 
 def vote(reads: Sequence[Read], alphabet: str, options: VoteOptions | None = None) -> Reading:
@@ -85,21 +83,16 @@ def vote(reads: Sequence[Read], alphabet: str, options: VoteOptions | None = Non
     counted = sorted((one for one in reads if one.text and one.weight > 0), key=_canonical)
     if not counted:
         return Reading("", "", 0.0)
-    total = sum(one.weight for one in counted)
-    columns = _columns(counted, _centre(counted), len(alphabet))
-    kept = [one for one in columns if _there(one, total)]
-    letters = [np.round(one.letters / total, _DIGITS) for one in kept]
-    places = allowed(np.array(letters), alphabet, options.formats) if options.formats and kept else None
-    characters = [
-        _decide(row, round(1 - one.filled / total, _DIGITS), alphabet, options, places[i] if places else None)
-        for i, (row, one) in enumerate(zip(letters, kept, strict=True))
-    ]
+    kept = [one for one in _columns(counted, alphabet) if one.there]
+    means = np.array([one.mean for one in kept])
+    places = allowed(means, alphabet, options.formats) if options.formats and kept else None
+    characters = [_decide(one, alphabet, options, places[i] if places else None) for i, one in enumerate(kept)]
     shares = tuple(share for _, _, share in characters)
     text = "".join(decided for decided, _, _ in characters)
     return Reading(
         text=text,
         raw="".join(letter for _, letter, _ in characters),
-        confidence=min(shares, default=0.0),
+        confidence=round(math.prod(shares), _DIGITS) if shares else 0.0,
         confidences=shares,
         formats=names(text, options.formats),
     )
@@ -109,48 +102,98 @@ def _canonical(read: Read) -> tuple[str, float, bytes]:
     return read.text, read.weight, read.probabilities.tobytes()
 
 
-def _centre(reads: Sequence[Read]) -> str:
-    """The text with the least weighted distance to all readings; of several, the first in order of
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """Evidence for one character. ``pooled`` (letters + 1): shares of each letter and, last, of there being none;
+    ``mean`` (letters): shares on average over the readings."""
+
+    pooled: NDArray[np.float64]
+    mean: NDArray[np.float64]
+
+    @property
+    def there(self) -> bool:
+        """Whether the plate has this character at all; equal evidence keeps it, as undecided."""
+        return bool(self.pooled[-1] <= 0.5)
+
+
+def _columns(reads: Sequence[Read], alphabet: str) -> list[_Column]:
+    """In order of reading: one for each character of the centre, and for those that some see between them."""
+    most = max(one.weight for one in reads)
+    shares = [one.weight / most for one in reads]
+    weights = [share / math.sqrt(sum(shares)) for share in shares]
+    doubt = _OUTLIER * (1 - 1 / sum(shares)) + _ALONE
+    logs = [_logs(one.probabilities, doubt) for one in reads]
+    gap = math.log(doubt / (len(alphabet) + 1))
+    centre = _centre(reads, logs, weights, gap, alphabet)
+    places = [_places(evidence(one, centre, gap)[1]) for one in logs]
+    nothing = [_nothing(one, gap) for one in logs]
+    columns = []
+    for place in sorted({(i, 0) for i in range(len(centre))}.union(*places)):
+        pooled, mean = np.zeros(len(alphabet) + 1), np.zeros(len(alphabet))
+        for read, log, none, weight, at in zip(reads, logs, nothing, weights, places, strict=True):
+            pooled += weight * (log[at[place]] if place in at else none)
+            if place in at:
+                mean += weight / sum(weights) * read.probabilities[at[place]]
+        likely = np.exp(pooled - pooled.max())
+        columns.append(_Column(np.round(likely / likely.sum(), _DIGITS), np.round(mean, _DIGITS)))
+    return columns
+
+
+def _logs(probabilities: NDArray[np.float32], doubt: float) -> NDArray[np.float64]:
+    """Logarithms of (characters, letters + 1), the last for none, where with probability ``doubt`` it may be any."""
+    letters = probabilities.astype(np.float64)
+    whole = np.hstack([letters, np.maximum(1 - letters.sum(axis=1, keepdims=True), 0)])
+    logarithms: NDArray[np.float64] = np.log((1 - doubt) * whole + doubt / whole.shape[1])
+    return logarithms
+
+
+def _nothing(logs: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
+    """What a reading says where it has no character: that there is none, as surely as it sees those that it has."""
+    sure = float(np.exp(logs[:, :-1].max(axis=1)).mean())
+    return np.append(np.full(logs.shape[1] - 1, gap), math.log(sure))
+
+
+def _centre(
+    reads: Sequence[Read], logs: Sequence[NDArray[np.float64]], weights: Sequence[float], gap: float, alphabet: str
+) -> list[int]:
+    """The text that makes all readings most likely, as places in the alphabet; of several, the first in order of
     letters."""
-    weights: dict[str, float] = {}
-    for one in reads:
-        weights[one.text] = weights.get(one.text, 0.0) + one.weight
 
-    def cost(text: str) -> tuple[float, str]:
-        return round(sum(weight * distance(text, other) for other, weight in weights.items()), _DIGITS), text
+    def likelihood(text: list[int]) -> float:
+        return round(
+            sum(weight * evidence(one, text, gap)[0] for one, weight in zip(logs, weights, strict=True)), _DIGITS
+        )
 
-    return min(weights, key=cost)
-
-
-def _columns(reads: Sequence[Read], centre: str, letters: int) -> list[_Column]:
-    """Evidence in order of reading: for each character of ``centre`` and for those inserted between them."""
-    table: dict[tuple[int, int], _Column] = {}
-    for one in reads:
-        before, inserted = -1, 0
-        for i, j in align(centre, one.text):
-            before, inserted = (before, inserted + 1) if i is None else (i, 0)
-            if j is not None:
-                column = table.setdefault((before, inserted), _Column(np.zeros(letters)))
-                column.add(one.probabilities[j], one.weight)
-    return [table[place] for place in sorted(table)]
+    texts = [[alphabet.index(letter) for letter in text] for text in sorted({one.text for one in reads})]
+    return max(texts, key=likelihood) if len(texts) > 1 else texts[0]
 
 
-def _there(column: _Column, total: float) -> bool:
-    """Whether the plate has this character at all; equal evidence keeps it, as undecided."""
-    return round(column.filled / total, _DIGITS) >= 0.5
+def _places(pairs: Pairs) -> dict[tuple[int, int], int]:
+    """Where each character of a reading belongs: behind which character of the centre, and as which inserted one."""
+    places: dict[tuple[int, int], int] = {}
+    before, inserted = -1, 0
+    for i, j in pairs:
+        before, inserted = (before, inserted + 1) if i is None else (i, 0)
+        if j is not None:
+            places[before, inserted] = j
+    return places
 
 
 def _decide(
-    shares: NDArray[np.float64], absent: float, alphabet: str, options: VoteOptions, letters: frozenset[str] | None
+    column: _Column, alphabet: str, options: VoteOptions, letters: frozenset[str] | None
 ) -> tuple[str, str, float]:
-    """The character or `#`, the leading letter, and the character's share of all evidence. ``absent``: the share of
-    there being none; ``letters``: those that a format allows here."""
+    """The character or `#`, the leading letter, and the character's share of the evidence. ``letters``: those that a
+    format allows here; where the leading one is not among them, the average decides."""
+    shares, absent = column.pooled[:-1], float(column.pooled[-1])
     leader = alphabet[int(shares.argmax())]
+    least = options.min_share
     if letters is not None:
+        if leader not in letters:
+            shares, absent = column.mean, round(1 - float(column.mean.sum()), _DIGITS)
         shares = np.where([letter in letters for letter in alphabet], shares, 0.0)
+        least = min(least, _SETTLED_SHARE)
     best = int(shares.argmax())
     share = min(1.0, float(shares[best]))
     rivals = [float(np.delete(shares, best).max()), absent]
-    least = options.min_share if letters is None else min(options.min_share, _SETTLED_SHARE)
     clear = share >= least and round(share - max(rivals), _DIGITS) >= options.min_lead
     return alphabet[best] if clear else UNDECIDED, leader, share
