@@ -18,7 +18,15 @@ from typing import Any
 import av
 
 from services.inference.core.sampling import Sampler
-from services.inference.decode_media import ClipRefused, Ring, connected, name_of, upright_bgr, video_stream
+from services.inference.decode_media import (
+    NETWORK_SECONDS,
+    ClipRefused,
+    Ring,
+    connected,
+    name_of,
+    upright_bgr,
+    video_stream,
+)
 from services.inference.decode_wire import Ended, FromChild, Lost, Open, Picture, Started
 
 WAITING = 2
@@ -52,7 +60,7 @@ def watch(job: Open, threads: int, ring: Ring, send: Callable[[FromChild], None]
         except MemoryError:
             raise
         except (av.FFmpegError, OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or name_of(error)
+            why = _reason(error)
             if isinstance(error, HOPELESS) and not live.index:
                 raise ClipRefused("undecodable", why) from error
         if live.index > seen:
@@ -63,6 +71,12 @@ def watch(job: Open, threads: int, ring: Ring, send: Callable[[FromChild], None]
         send(Lost(why, wait_s))
         time.sleep(wait_s)
         wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, av.ExitError):  # by our own time limit
+        return f"nothing came for {NETWORK_SECONDS:g} s"
+    return getattr(error, "strerror", None) or name_of(error)
 
 
 class _Live:
@@ -82,7 +96,11 @@ class _Live:
         stream = video_stream(container)
         stream.codec_context.thread_type = "SLICE"  # by frames, each would come some frames late
         stream.codec_context.thread_count = threads
+        asked_s = time.monotonic()
         for packet in container.demux(stream):
+            silence_s, asked_s = time.monotonic() - asked_s, time.monotonic()
+            if not packet.size or silence_s >= NETWORK_SECONDS:
+                continue  # the end: what libav still held back is from before the silence
             try:
                 frames = packet.decode()
             except av.InvalidDataError:

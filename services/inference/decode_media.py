@@ -25,7 +25,7 @@ from services.inference.decode_wire import Open
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,avi,flv,mpeg"
 _LIVE_FORMATS = f"{FORMATS},rtsp,rtp,sdp,hls,mpjpeg,mjpeg,h264,hevc"
 _LIVE_PROTOCOLS = "http,https,tls,tcp,udp,rtp,rtsp,rtsps,rtmp,rtmps,crypto,hls,httpproxy"
-_NETWORK_SECONDS = 10.0
+NETWORK_SECONDS = 10.0
 """So long may a camera say nothing."""
 UNTIMED_MS = 40
 """What a frame lasts that does not say when it is shown: 25 a second."""
@@ -105,7 +105,7 @@ def connected(address: str) -> Any:
         "rtsp_transport": "tcp",
         "fpsprobesize": "0",  # or it looks at a second of frames for a rate that nobody asks for
     }
-    return av.open(address, options=options, timeout=(_NETWORK_SECONDS, _NETWORK_SECONDS))
+    return av.open(address, options=options, timeout=(NETWORK_SECONDS, NETWORK_SECONDS))
 
 
 def video_stream(container: Any) -> Any:

@@ -72,6 +72,28 @@ def test_a_stream_that_is_cut_off_goes_on_when_it_is_there_again(camera: Camera,
     assert "secret" not in str(lost)
 
 
+@pytest.mark.slow
+def test_a_camera_that_falls_silent_is_tried_again(decoder: Decoder) -> None:
+    lost: list[Lost] = []
+    with RtspCamera(lambda number: striped(number % 256)) as camera:
+        frames = decoder.open_address(camera.address, fps=10, give_up_s=30)
+
+        def speaks_again(what: Lost) -> None:
+            lost.append(what)
+            camera.silent = False
+
+        frames.told = speaks_again
+        looked = iter(frames)
+        first = next(looked)
+        camera.silent = True
+        while (frame := next(looked)).time_ms < first.time_ms + 5000:
+            pass
+
+    assert number_of(frame.image) >= 125, "nothing from before the silence is shown after it"
+    assert [one.why for one in lost] == ["nothing came for 10 s"]
+    assert frame.index > first.index and camera.connections == 2
+
+
 def test_a_stream_that_never_comes_is_given_up_with_the_reason(decoder: Decoder) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))

@@ -37,6 +37,8 @@ class RtspCamera:
         self._cut = threading.Event()
         self.sent = 0
         self.connections = 0
+        self.silent = False
+        """Connected, and sends nothing."""
 
     @property
     def address(self) -> str:
@@ -81,6 +83,9 @@ class RtspCamera:
         encoder: Any = None
         began, first, sequence = time.monotonic(), self.sent, 0
         while not cut.wait(max(0.0, began + (self.sent - first) / FPS - time.monotonic())):
+            if self.silent:
+                self.sent += 1
+                continue
             image = self._picture(self.sent)
             encoder = encoder or _encoder(image)
             frame = av.VideoFrame.from_ndarray(image, format="bgr24")
