@@ -7,6 +7,7 @@ it changes.
       anchor: center            # or bottom: what of the box is projected
       image: {width: 1280, height: 720}   # frame size of the pairs, where recordings differ
       cell: 40                  # pixels
+      recognise: {zones: ...}   # which plates count: services/contracts/gates.py
     default: {cell: 40}         # for cameras that are not named
 
 A camera without pairs gets its image-plane heatmap. A bad file changes nothing: the last good one stays, and
@@ -26,13 +27,13 @@ import yaml
 from services.aggregator.core import homography
 from services.aggregator.core.config import Anchor, Camera, Config, Ground, Options
 from services.aggregator.core.homography import BadPairs, Pair
-from services.runtime import metrics
+from services.contracts.gates import BadGate, Gate, check
 from services.runtime.errors import SettingsError
+from services.runtime.watched import Watched
 
 log = logging.getLogger(__name__)
 
 DEFAULT = "default"
-LOOK_EVERY_S = 1.0
 MISS = 0.03
 """Where ``ransac`` is not given: pairs that miss by more than this part of the plan's diagonal are left out."""
 CELLS_ALONG = 50
@@ -65,6 +66,8 @@ class CameraFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     image: Size | None = None
     cell: int | None = None
     label: str | None = None
+    recognise: Gate | None = None
+    """Which plates count: inference's to know, checked here so that one program says all that is wrong."""
 
 
 class Cameras(Protocol):
@@ -92,38 +95,17 @@ class WatchedCameras:
     """The configuration in a file. SettingsError where it is bad from the beginning."""
 
     def __init__(self, path: Path, options: Options, cell: int) -> None:
-        self._path, self._options, self._cell = path, options, cell
-        self._looked_s = -math.inf
-        self._seen = self._mark()
         try:
-            self.config = read(path, options, cell)
+            self._file = Watched(path, lambda file: read(file, options, cell), _tell)
         except BadCameras as error:
             raise SettingsError(f"PLATEFLOW_CAMERAS: {error}") from error
-        _tell(self.config)
+
+    @property
+    def config(self) -> Config:
+        return self._file.value
 
     def poll(self, now_s: float) -> None:
-        if now_s - self._looked_s < LOOK_EVERY_S:
-            return
-        self._looked_s = now_s
-        mark = self._mark()
-        if mark == self._seen:
-            return
-        self._seen = mark
-        try:
-            self.config = read(self._path, self._options, self._cell)
-        except BadCameras as error:
-            metrics.CAMERA_RELOADS.labels("refused").inc()
-            log.error("the changed camera file is not used, the last good one stays: %s", error)
-            return
-        metrics.CAMERA_RELOADS.labels("applied").inc()
-        _tell(self.config)
-
-    def _mark(self) -> tuple[int, int] | None:
-        try:
-            stat = self._path.stat()
-        except OSError:
-            return None
-        return stat.st_mtime_ns, stat.st_size
+        self._file.poll(now_s)
 
 
 class BadCameras(ValueError):
@@ -154,7 +136,7 @@ def parse(content: Any, options: Options, cell: int = 40) -> Config:
     for name, value in content.items():
         try:
             cameras[name] = camera_of(msgspec.convert(value if value is not None else {}, CameraFile), cell)
-        except (msgspec.ValidationError, BadPairs, BadCameras) as error:
+        except (msgspec.ValidationError, BadPairs, BadCameras, BadGate) as error:
             faults.append(f"{name}: {error}")
     if faults:
         raise BadCameras("; ".join(faults))
@@ -164,6 +146,8 @@ def parse(content: Any, options: Options, cell: int = 40) -> Config:
 
 def camera_of(given: CameraFile, cell: int = 40) -> Camera:
     """A camera with its homography fitted. Raises BadPairs or BadCameras."""
+    if given.recognise is not None:
+        check(given.recognise)
     k = given.cell if given.cell is not None else cell
     if k < 1:
         raise BadCameras("cell must be at least 1 pixel")

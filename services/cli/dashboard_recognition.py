@@ -51,6 +51,11 @@ QUALITY = Dashboard(
                     unit="percentunit",
                 ),
                 series("Readings per second", "By outcome.", each("plateflow_inference_readings_total", "outcome")),
+                series(
+                    "Rejections per second",
+                    "Boxes and tracks that do not count, by reason; docs/reading.md says what each means.",
+                    each("plateflow_inference_rejections_total", "reason"),
+                ),
             ),
         ),
         (

@@ -159,7 +159,8 @@ class Reader:
             self.outputs.begin(sheet)
         watcher = _Watcher(self.outputs, self.folder.out, spool if self.outputs.needs_frames_again else None)
         with self.interrupt.gently():
-            result = self.models.pipeline.look(frames, start_ms, self.show.progress, watcher)
+            gate = self.job.gates.of(source.camera)
+            result = self.models.pipeline.look(frames, start_ms, self.show.progress, watcher, gate)
         self._ids += max(watcher.highest + 1, len(result.tracks))
         clip = _clip(source, key, start_ms)
         passages = self.folder.add(clip, result, self.models.models)

@@ -29,6 +29,7 @@ from services.cli.run_show import RunShow
 from services.cli.window import NoDisplay, Window
 from services.contracts.messages import Passage
 from services.inference.build import Inference, build_inference
+from services.inference.gates import Gates
 from services.inference.settings import PipelineSettings
 from services.runtime.errors import SettingsError
 
@@ -51,6 +52,8 @@ class Job:
     for_s: float | None = None
     """So long a stream is watched."""
     wishes: Wishes = field(default_factory=Wishes)
+    gates: Gates = field(default_factory=Gates)
+    """Which plates count at which camera."""
 
 
 @dataclass(slots=True)

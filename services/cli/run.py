@@ -10,6 +10,7 @@ command or the settings; 130 Ctrl+C: all that was seen before is kept and closed
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import time
@@ -29,7 +30,9 @@ from services.cli.outputs_build import Wishes
 from services.cli.reading import Job, Tally, read_all
 from services.cli.run_show import print_table
 from services.cli.times import parse_time
+from services.cli.zones import gate_of
 from services.contracts.kerberos import BadEvent, parse_key
+from services.inference.gates import Gates
 from services.inference.models.factory import Device
 from services.inference.settings import PipelineSettings
 from services.runtime import logs
@@ -103,6 +106,26 @@ def run(
     cameras: Annotated[
         Path | None,
         _option(LOOKING, "YAML or JSON with each camera's point pairs and plan.", envvar="PLATEFLOW_CAMERAS"),
+    ] = None,
+    zone: Annotated[
+        list[str] | None,
+        _option(
+            LOOKING,
+            "Only plates within count: `0.1,0.4 0.9,0.4 0.9,1 0.1,1` in parts of the frame, or a file that "
+            "`plateflow heatmap --area` wrote. Repeatable.",
+            metavar="POLYGON|FILE",
+        ),
+    ] = None,
+    mask: Annotated[
+        list[str] | None, _option(LOOKING, "Plates within do not count. Repeatable.", metavar="POLYGON|FILE")
+    ] = None,
+    min_width: Annotated[float | None, _option(LOOKING, "Narrower plates do not count; pixels.", min=1)] = None,
+    min_height: Annotated[float | None, _option(LOOKING, "Lower plates do not count; pixels.", min=1)] = None,
+    min_confidence: Annotated[
+        float | None, _option(LOOKING, "Confidence that a reading needs to count.", min=0, max=1)
+    ] = None,
+    vehicles: Annotated[
+        Path | None, _option(LOOKING, "A YOLO with COCO's classes: plates count within vehicles only.")
     ] = None,
     window: Annotated[
         int | None, _option(LOOKING, "Milliseconds within which a plate counts once; 0: each time. Else 200.", min=0)
@@ -201,6 +224,7 @@ def run(
         csv, quads, positions, crops, crops_min_conf, crops_limit, frames, annotate, debug, events, latency, show
     )
     job = Job(paths, out, _camera_name(camera), first_ms, kind, separate, max_width, append, give_up, for_s, wishes)
+    also = gate_of(zone or [], mask or [])
     reading = {
         "PLATEFLOW_FORMATS": formats,
         "PLATEFLOW_REPLACEMENTS": replace,
@@ -208,6 +232,10 @@ def run(
         "PLATEFLOW_CHAR_THRESHOLD": char_threshold,
         "PLATEFLOW_CHAR_THRESHOLD_DIGITS": char_threshold_digits,
         "PLATEFLOW_CHAR_THRESHOLD_LETTERS": char_threshold_letters,
+        "PLATEFLOW_MIN_PLATE_WIDTH": min_width,
+        "PLATEFLOW_MIN_PLATE_HEIGHT": min_height,
+        "PLATEFLOW_MIN_CONFIDENCE": min_confidence,
+        "PLATEFLOW_VEHICLE_WEIGHTS": vehicles,
     }
     chosen = {name: None if value is None else str(value) for name, value in reading.items()} | {
         "PLATEFLOW_DEVICE": device,
@@ -219,7 +247,9 @@ def run(
     }
     environment = OWN_FILES | dict(os.environ) | {name: value for name, value in chosen.items() if value is not None}
     with _logged(log_file):
-        tally = read_all(job, load(PipelineSettings, environment), _config(cameras, environment))
+        config = _config(cameras, environment)
+        job = dataclasses.replace(job, gates=Gates(cameras, also))
+        tally = read_all(job, load(PipelineSettings, environment), config)
     _tell(tally, out, as_json, time.monotonic() - began)
     raise typer.Exit(tally.exit_code)
 

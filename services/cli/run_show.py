@@ -28,6 +28,7 @@ from rich.text import Text
 
 from services.contracts.cloudevents import rfc3339
 from services.contracts.messages import Passage
+from services.inference.core.gates import SMALL
 from services.inference.pipeline import Progress as ClipProgress
 from services.inference.result import RecordingResult
 
@@ -108,8 +109,8 @@ class RunShow:
         if not self._live:
             seen = f"{_count(result.frames, 'frame')}, {_count(passages, 'passage')}"
             self.say(f"{self._done}/{self._total}  {name}: {seen}")
-        if result.small:
-            boxes = f"{result.small:,} {'box' if result.small == 1 else 'boxes'} too small to read"
+        if small := result.rejected.get(SMALL, 0):
+            boxes = f"{small:,} {'box' if small == 1 else 'boxes'} too small to read"
             self.say(f"{name}: {boxes} (PLATEFLOW_MIN_PLATE_WIDTH, PLATEFLOW_MIN_PLATE_HEIGHT)")
         if result.note:
             self.say(f"{name}: {result.note}", "yellow")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.inference.build import build_inference
+from services.inference.gates import Gates
 from services.inference.handler import InferenceHandler
 from services.inference.settings import InferenceSettings
 from services.runtime import metrics
@@ -35,7 +36,9 @@ def build(settings: InferenceSettings, _kafka: KafkaLog) -> Service:
     return Service(
         name=NAME,
         topics=[topics.clips],
-        handler=InferenceHandler(inference.pipeline, clips, objects, inference.models, topics, vault),
+        handler=InferenceHandler(
+            inference.pipeline, clips, objects, inference.models, topics, vault, Gates(settings.cameras)
+        ),
         options=LoopOptions(
             service=NAME,
             deadletter_topic=topics.deadletter,

@@ -14,7 +14,7 @@ from services.inference.models.detector import DETECTOR_ONNX, LetterboxDetector,
 from services.inference.models.factory import create_detector
 from services.inference.models.recogniser import WEIGHTS as RECOGNISER_ONNX
 from services.inference.models.recogniser import OnnxRecogniser, Recogniser
-from services.inference.pipeline import Pipeline
+from services.inference.pipeline import VEHICLES, Pipeline
 from services.inference.settings import PipelineSettings
 from services.runtime.errors import Stop
 
@@ -39,7 +39,7 @@ def build_inference(settings: PipelineSettings) -> Inference:
     recogniser_file = settings.recogniser_weights or RECOGNISER_ONNX
     recogniser = OnnxRecogniser(recogniser_file, settings.threads, settings.read_batch)
     decoder = Decoder(settings.limits, settings.threads)
-    pipeline = Pipeline(detector, recogniser, decoder, settings.options)
+    pipeline = Pipeline(detector, recogniser, decoder, settings.options, _vehicles(settings))
     return Inference(pipeline, decoder, Models(model_name(detector_file), model_name(recogniser_file)), recogniser)
 
 
@@ -63,6 +63,15 @@ def _check_classes(classes: Sequence[str], detector: LetterboxDetector) -> None:
     unknown = [name for name in classes if name not in known]
     if unknown:
         raise Stop(f"the detector has no class {', '.join(unknown)}; it has: {', '.join(known)}")
+
+
+def _vehicles(settings: PipelineSettings) -> LetterboxDetector | None:
+    if settings.vehicle_weights is None:
+        return None
+    detector = create_detector(settings.device, settings.vehicle_weights, settings.threads)
+    if not set(VEHICLES) & set(detector.names.values()):
+        raise Stop(f"PLATEFLOW_VEHICLE_WEIGHTS: {settings.vehicle_weights} finds none of {', '.join(VEHICLES)}")
+    return detector
 
 
 def _detector(settings: PipelineSettings) -> tuple[LetterboxDetector, Path]:

@@ -6,7 +6,7 @@ Rules
   rejected.
 - Best shots are stored before the messages that point to them are returned. Stored again, they replace
   themselves.
-- What is returned is a function of the record and the weights, but for the seconds that it took.
+- What is returned is a function of the record, the weights and the camera's gate, but for the seconds that it took.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from tempfile import TemporaryDirectory
 from typing import Protocol
 
 from services.contracts.codec import BadMessage, decode
+from services.contracts.gates import OPEN, Gate
 from services.contracts.messages import Clip, Models, Run
 from services.contracts.topics import Topics
+from services.inference.gates import Gates
 from services.inference.messages import best_shot_path, outgoing
 from services.inference.result import RecordingResult
 from services.runtime import metric_labels, metrics, tracing, trail
@@ -36,7 +38,7 @@ log = logging.getLogger(__name__)
 class Processor(Protocol):
     """`services.inference.pipeline.Pipeline`, as far as the handler needs it."""
 
-    def process(self, path: Path, start_ms: int) -> RecordingResult: ...
+    def process(self, path: Path, start_ms: int, gate: Gate = OPEN) -> RecordingResult: ...
 
 
 class Vault(Protocol):
@@ -56,7 +58,9 @@ class InferenceHandler:
         models: Models,
         topics: Topics,
         vault: Vault | None = None,
+        gates: Gates | None = None,
     ) -> None:
+        self._gates = gates or Gates()
         self._processor, self._models, self._topics = processor, models, topics
         self._clips, self._objects, self._vault = clips, objects, vault
 
@@ -78,7 +82,7 @@ class InferenceHandler:
 
     def _process(self, clip: Clip, path: Path) -> RecordingResult:
         try:
-            result = self._processor.process(path, clip.start_ms)
+            result = self._processor.process(path, clip.start_ms, self._gates.of(clip.camera))
         except FileNotFoundError:  # swept from a folder store between opening and decoding
             raise MissingClip(clip.path) from None
         stages = {stage: seconds for stage, seconds in result.seconds.items() if stage != "total"}
@@ -136,6 +140,8 @@ def _count(clip: Clip, result: RecordingResult) -> None:
         metrics.CAMERA_READINGS.labels(camera, outcome).inc()
         metrics.READING_CONFIDENCE.observe(track.reading.confidence)
     metrics.READINGS.labels("dropped").inc(result.dropped)
+    for reason, count in result.rejected.items():
+        metrics.REJECTIONS.labels(reason).inc(count)
 
 
 def _summary(clip: Clip, result: RecordingResult) -> dict[str, object]:
@@ -144,8 +150,7 @@ def _summary(clip: Clip, result: RecordingResult) -> dict[str, object]:
         "key": clip.key,
         "frames": result.frames,
         "tracks": len(result.tracks),
-        "dropped": result.dropped,
-        "small": result.small,
+        "rejected": dict(result.rejected),
         "seconds": round(result.seconds["total"], 2),
     }
     return summary | ({"note": result.note} if result.note else {})

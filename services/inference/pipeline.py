@@ -13,17 +13,28 @@ Rules
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 from services.contracts.formats import shipped
+from services.contracts.gates import OPEN, Gate
+from services.contracts.messages import Box
+from services.inference.core.gates import refused
 from services.inference.core.spread import Spread
-from services.inference.core.stitch import KeepOptions, Piece, StitchOptions, keep, seen_enough, stitch
+from services.inference.core.stitch import (
+    SINGLE,
+    KeepOptions,
+    Piece,
+    StitchOptions,
+    rejection,
+    seen_enough,
+    stitch,
+)
 from services.inference.core.tracker import TrackBox, Tracker, TrackerOptions
 from services.inference.core.vote import VoteOptions
 from services.inference.core.wording import WordingOptions, word
@@ -33,6 +44,9 @@ from services.inference.models.detector import Detection, Detector, is_plate
 from services.inference.models.recogniser import Recogniser
 from services.inference.result import RecordingResult, TrackResult
 from services.runtime import metrics
+
+VEHICLES = ("car", "motorcycle", "bus", "truck")
+"""What a detector of vehicles calls them, as COCO does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +100,15 @@ class Pipeline:
         recogniser: Recogniser,
         decoder: Decoder,
         options: PipelineOptions | None = None,
+        vehicles: Detector | None = None,
     ) -> None:
-        self._detector, self._recogniser, self._decoder = detector, recogniser, decoder
+        """``vehicles``: finds vehicles; a plate that lies in none does not count then."""
+        self._models, self._decoder = _Models(detector, recogniser, vehicles), decoder
         self._options = options or PipelineOptions()
 
-    def process(self, path: Path, start_ms: int, progress: Callable[[Progress], None] | None = None) -> RecordingResult:
+    def process(self, path: Path, start_ms: int, gate: Gate = OPEN) -> RecordingResult:
         """Raises Reject for a clip that cannot be decoded, FileNotFoundError for one that is not there."""
-        return self.look(self._decoder.open(path, self._options.fps), start_ms, progress)
+        return self.look(self._decoder.open(path, self._options.fps), start_ms, gate=gate)
 
     def look(
         self,
@@ -100,17 +116,19 @@ class Pipeline:
         start_ms: int,
         progress: Callable[[Progress], None] | None = None,
         watch: Watch | None = None,
+        gate: Gate = OPEN,
     ) -> RecordingResult:
-        """The same with frames from anywhere; ``watch`` is shown each of them as it is done. Raises Reject."""
+        """The same with frames from anywhere; ``watch`` is shown each of them as it is done. ``gate``: which
+        plates count, beyond the options. Raises Reject."""
         stages = Stages()
         with stages.measure("total"):
-            work = _Work(self._detector, self._recogniser, self._options, start_ms, stages, watch)
+            work = _Work(self._models, self._options, start_ms, stages, gate, watch)
             for batch in _batches(stages.waits("decode", frames), self._options.detect_batch):
                 work.add(batch)
                 if progress is not None and frames.info is not None:
                     progress(Progress(batch[-1].time_ms, frames.info.duration_ms, work.frames))
-            tracks, dropped = work.finish()
-        return _result(frames, work, tracks, dropped, stages)
+            tracks = work.finish()
+        return _result(frames, work, tracks, stages)
 
 
 class Stages:
@@ -138,56 +156,87 @@ class Stages:
             yield item
 
 
+@dataclass(frozen=True, slots=True)
+class _Models:
+    detector: Detector
+    recogniser: Recogniser
+    vehicles: Detector | None
+
+
 class _Work:
     """The clip at hand."""
 
     def __init__(
         self,
-        detector: Detector,
-        recogniser: Recogniser,
+        models: _Models,
         options: PipelineOptions,
         start_ms: int,
         stages: Stages,
+        gate: Gate,
         watch: Watch | None = None,
     ) -> None:
-        self._detector, self._recogniser, self._options = detector, recogniser, options
+        self._models, self._options, self._gate = models, options, gate
         self._start_ms, self._stages, self._watch = start_ms, stages, watch
+        least = gate.min_confidence
+        self._keep = options.keep if least is None else replace(options.keep, min_confidence=least)
         self._tracker = Tracker(options.tracker)
         self._living: dict[int, Followed] = {}
         self._unread: list[Followed] = []
         self._read: list[Followed] = []
-        self.frames = self.detections = self.small = 0
+        self.frames = self.detections = 0
+        self.rejected: Counter[str] = Counter()
         self.slowest_s = 0.0
 
     def add(self, batch: list[DecodedFrame]) -> None:
         began = time.perf_counter()
         with self._stages.measure("detect"):
-            found = self._detector.detect([frame.image for frame in batch])
+            found = self._models.detector.detect([frame.image for frame in batch])
+            vehicles = self._vehicles(batch, found)
         metrics.BATCH_SIZE.labels("detector").observe(len(batch))
         self.detections += sum(map(len, found))
         with self._stages.measure("track"):
-            for frame, detections in zip(batch, found, strict=True):
-                self._follow(frame, [one for one in detections if self._legible(one)])
+            for frame, detections, around in zip(batch, found, vehicles, strict=True):
+                self._follow(frame, [one for one in detections if self._counts(one, frame, around)])
         self._read_ended(at_least=self._options.read_batch)
         self.slowest_s = max(self.slowest_s, (time.perf_counter() - began) / len(batch))
 
-    def finish(self) -> tuple[list[TrackResult], int]:
-        """The tracks worth publishing, in order of appearance, and the number of those that are not."""
+    def finish(self) -> list[TrackResult]:
+        """The tracks worth publishing, in order of appearance."""
         self._end(list(self._living))
         self._read_ended(at_least=1)
         with self._stages.measure("track"):
-            joined = self._joined()
-            kept = [one for one in joined if _worth(one, self._options.keep)]
-            return [_track(number, one, self._options.wording) for number, one in enumerate(kept)], len(joined) - len(
-                kept
-            )
+            kept: list[TrackResult] = []
+            for one in self._joined():
+                reason = _rejection(one, self._keep)
+                if reason:
+                    self.rejected[reason] += 1
+                else:
+                    kept.append(_track(len(kept), one, self._options.wording))
+            return kept
 
-    def _legible(self, detection: Detection) -> bool:
-        if self._options.classes and detection.label not in self._options.classes:
+    def _vehicles(
+        self, batch: list[DecodedFrame], found: Sequence[Sequence[Detection]]
+    ) -> Sequence[Sequence[Box] | None]:
+        """The vehicles in each frame that shows a plate; None where nobody looks for them."""
+        if self._models.vehicles is None:
+            return [None] * len(batch)
+        shown = [k for k, detections in enumerate(found) if any(is_plate(one.label) for one in detections)]
+        vehicles: list[Sequence[Box] | None] = [()] * len(batch)
+        for k, seen in zip(shown, self._models.vehicles.detect([batch[k].image for k in shown]), strict=True):
+            vehicles[k] = [_box(one) for one in seen if one.label in VEHICLES]
+        return vehicles
+
+    def _counts(self, detection: Detection, frame: DecodedFrame, vehicles: Sequence[Box] | None) -> bool:
+        options = self._options
+        if options.classes and detection.label not in options.classes:
             return False
-        large = detection.w >= self._options.min_width and detection.h >= self._options.min_height
-        self.small += not large
-        return large
+        size = frame.image.shape[1], frame.image.shape[0]
+        smallest = options.min_width, options.min_height
+        around = vehicles if is_plate(detection.label) else None
+        reason = refused(_box(detection), detection.score, size, self._gate, smallest, around)
+        if reason:
+            self.rejected[reason] += 1
+        return not reason
 
     def _follow(self, frame: DecodedFrame, detections: list[Detection]) -> None:
         boxes = [TrackBox(one.x, one.y, one.w, one.h, one.score, one.label) for one in detections]
@@ -229,7 +278,7 @@ class _Work:
             return
         metrics.BATCH_SIZE.labels("recogniser").observe(count)
         with self._stages.measure("read"):
-            readings = iter(self._recogniser.read([one.crop for of_track in pictures for one in of_track]))
+            readings = iter(self._models.recogniser.read([one.crop for of_track in pictures for one in of_track]))
             for track, of_track in zip(self._unread, pictures, strict=True):
                 self._take(track.read([(one, next(readings)) for one in of_track], self._options.vote))
         self._unread = []
@@ -244,11 +293,15 @@ class _Work:
         return [join([pieces[i] for i in group], self._options.vote) for group in groups]
 
 
-def _worth(track: Followed, options: KeepOptions) -> bool:
+def _rejection(track: Followed, options: KeepOptions) -> str:
     scores = [one.detection for one in track.observations]
-    if not is_plate(track.label):
-        return track.best is not None and seen_enough(scores, options)
-    return track.best is not None and keep(track.reading, scores, options)
+    if is_plate(track.label):
+        return rejection(track.reading, scores, options)
+    return "" if seen_enough(scores, options) else SINGLE
+
+
+def _box(detection: Detection) -> Box:
+    return detection.x, detection.y, detection.w, detection.h
 
 
 def _track(number: int, track: Followed, wording: WordingOptions) -> TrackResult:
@@ -256,7 +309,7 @@ def _track(number: int, track: Followed, wording: WordingOptions) -> TrackResult
     return TrackResult(number, track.label, word(track.reading, wording), tuple(track.observations), track.best.shot)
 
 
-def _result(frames: Frames, work: _Work, tracks: list[TrackResult], dropped: int, stages: Stages) -> RecordingResult:
+def _result(frames: Frames, work: _Work, tracks: list[TrackResult], stages: Stages) -> RecordingResult:
     assert frames.info is not None and frames.end is not None, "a clip that ended without Reject gave frames"
     return RecordingResult(
         tracks=tuple(tracks),
@@ -266,8 +319,7 @@ def _result(frames: Frames, work: _Work, tracks: list[TrackResult], dropped: int
         height=frames.info.height,
         duration_ms=frames.end.duration_ms,
         detections=work.detections,
-        dropped=dropped,
-        small=work.small,
+        rejected=dict(work.rejected),
         note=frames.end.note,
         seconds={stage: round(seconds, 4) for stage, seconds in stages.seconds.items()},
         slowest_frame_s=round(work.slowest_s, 4),

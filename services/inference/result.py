@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from services.contracts.messages import Box, Observation, Reading
+from services.inference.core.stitch import TRACK_REASONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +46,20 @@ class RecordingResult:
     duration_ms: int
     detections: int
     """Plate boxes found in the sampled frames, before any choice."""
-    dropped: int
-    """Tracks that were followed, but are no legible plate."""
+    rejected: Mapping[str, int]
+    """Boxes and tracks that do not count, by reason (`core.gates.BOX_REASONS`, `core.stitch.TRACK_REASONS`)."""
     note: str
     """What was wrong with the clip, though it gave frames; else empty."""
     seconds: Mapping[str, float]
     """Wall seconds by stage: ``decode`` (waiting for frames), ``detect``, ``track``, ``read``, and
     ``total``."""
-    small: int = 0
-    """Boxes that were ignored, because they are too small to read."""
     slowest_frame_s: float = field(default=0.0, compare=False)
     """Wall seconds that the frame took that took longest: its share of its batch, without waiting for it."""
+
+    @property
+    def dropped(self) -> int:
+        """Tracks that were followed, but are no legible plate."""
+        return sum(self.rejected.get(reason, 0) for reason in TRACK_REASONS)
 
     @property
     def observations(self) -> int:

@@ -65,6 +65,11 @@ class PipelineSettings(Settings):
     recogniser_weights: FilePath | None = Field(
         default=None, description="Other weights (.onnx) for the recogniser. Not set: the shipped ones."
     )
+    vehicle_weights: FilePath | None = Field(
+        default=None,
+        description="Weights of a detector of vehicles, a YOLO with COCO's classes (.onnx; .pt with plateflow[gpu]): a "
+        "plate that lies in no vehicle does not count then. Not set: nobody looks for vehicles.",
+    )
     detect_size: int = Field(
         default=INPUT_SIZE,
         ge=160,
@@ -237,6 +242,12 @@ class InferenceSettings(StreamSettings):
     vault: RefetchSettings
     pipeline: PipelineSettings
     observability: ObservabilitySettings = ObservabilitySettings(http_port=8081)
+    cameras: FilePath | None = Field(
+        default=None,
+        description="YAML or JSON file with what a plate must be to count at each camera (`recognise`: zones, masks, "
+        "sizes, scores); read again on change.",
+        validation_alias=AliasChoices("PLATEFLOW_CAMERAS"),
+    )
     workers: int = Field(default=1, ge=1, le=64, description="Clips processed at the same time.")
     in_flight: int = Field(
         default=4, ge=1, description="Clips being processed, or waiting for another try, at the same time."

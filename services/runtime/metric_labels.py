@@ -26,6 +26,7 @@ from services.runtime.metrics import (
     RECORDINGS,
     RECORDS,
     RECORDS_EXPIRED,
+    REJECTIONS,
     REPLAYED_RECORDS,
     STAGE_SECONDS,
     STORE_REMOVED,
@@ -70,6 +71,10 @@ _OF_ONE_SERVICE: dict[str, tuple[tuple[Counter | Histogram, tuple[str, ...]], ..
         (STAGE_SECONDS, ("decode", "detect", "track", "read")),
         (CLIP_FETCHES, ("store", "vault")),
         (READINGS, ("decided", "partial", "dropped")),
+        (
+            REJECTIONS,
+            ("small", "low-score", "masked", "outside", "no-vehicle", "single-box", "few-characters", "unsure"),
+        ),
         (BATCH_SIZE, ("detector", "recogniser")),
         (STORE_REMOVED, ("objects",)),
     ),

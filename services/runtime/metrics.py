@@ -234,6 +234,13 @@ READINGS = _counter(
     "outcome",
     do="The share of partial or dropped ones rises: see the runbook PlateflowQualityDrift.",
 )
+REJECTIONS = _counter(
+    "inference_rejections",
+    "Boxes that do not count (small, low-score, masked, outside, no-vehicle) and tracks that are no plate to publish "
+    "(single-box, few-characters, unsure), by reason.",
+    "reason",
+    do="One reason rises: loosen that setting or the camera's `recognise` section, or mend what it points to.",
+)
 READING_CONFIDENCE = _histogram(
     "inference_reading_confidence_ratio",
     "Confidence of the readings published; when it sinks, cameras got dirty, dark or moved.",

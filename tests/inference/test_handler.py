@@ -221,7 +221,7 @@ def result_with(observations: int) -> RecordingResult:
     )
     reading = Reading("A123BC777", "A123BC777", 0.9, (0.9,) * 9)
     track = TrackResult(0, "plate", reading, seen, Shot(b"", START, (0, 0, 1, 1)))
-    return RecordingResult((track,), 1, 1, 1920, 1080, 0, 1, 0, "", {"total": 1.0})
+    return RecordingResult((track,), 1, 1, 1920, 1080, 0, 1, {}, "", {"total": 1.0})
 
 
 @pytest.mark.parametrize(

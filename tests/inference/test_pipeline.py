@@ -204,7 +204,7 @@ def test_progress_is_told_in_time_of_the_clip(decoder: Decoder, tmp_path: Path) 
     told: list[Progress] = []
     clip = write_clip(tmp_path / "c.mkv", numbered(10, 100))
 
-    Pipeline(ColourDetector(), ColourReader(), decoder).process(clip, START, told.append)
+    Pipeline(ColourDetector(), ColourReader(), decoder).look(decoder.open(clip, 15), START, told.append)
 
     assert [one.frames for one in told] == [4, 8, 10]
     assert [one.done_ms for one in told] == [300, 700, 900]

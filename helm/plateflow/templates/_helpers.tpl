@@ -269,10 +269,10 @@ spec:
         - name: PLATEFLOW_DATA
           value: /data
         {{- end }}
-        {{- if or $root.Values.cameras.config $root.Values.cameras.existingConfigMap }}
+        {{- end }}
+        {{- if include "plateflow.camerasFor" (dict "root" $root "part" .part) }}
         - name: PLATEFLOW_CAMERAS
           value: /etc/plateflow/cameras/cameras.yaml
-        {{- end }}
         {{- end }}
         {{- range $name, $value := $root.Values.settings }}
         - name: {{ $name }}
@@ -306,9 +306,9 @@ spec:
         {{- if not (include "plateflow.dataInS3" $root) }}
         - {name: data, mountPath: /data}
         {{- end }}
-        {{- if or $root.Values.cameras.config $root.Values.cameras.existingConfigMap }}
-        - {name: cameras, mountPath: /etc/plateflow/cameras, readOnly: true}
         {{- end }}
+        {{- if include "plateflow.camerasFor" (dict "root" $root "part" .part) }}
+        - {name: cameras, mountPath: /etc/plateflow/cameras, readOnly: true}
         {{- end }}
   volumes:
     - name: tmp
@@ -336,10 +336,17 @@ spec:
       persistentVolumeClaim:
         claimName: {{ default (printf "%s-data" (include "plateflow.fullname" $root)) $values.persistence.existingClaim }}
     {{- end }}
-    {{- if or $root.Values.cameras.config $root.Values.cameras.existingConfigMap }}
+    {{- end }}
+    {{- if include "plateflow.camerasFor" (dict "root" $root "part" .part) }}
     - name: cameras
       configMap:
         name: {{ default (printf "%s-cameras" (include "plateflow.fullname" $root)) $root.Values.cameras.existingConfigMap }}
     {{- end }}
-    {{- end }}
+{{- end -}}
+
+{{- /* Not empty where the part reads the camera file: the aggregator for geometry, inference for what counts. */ -}}
+{{- define "plateflow.camerasFor" -}}
+{{- if and (or .root.Values.cameras.config .root.Values.cameras.existingConfigMap) (has .part (list "inference" "aggregator")) -}}
+yes
+{{- end -}}
 {{- end -}}

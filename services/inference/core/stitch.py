@@ -104,13 +104,22 @@ def stitch(pieces: Sequence[Piece], options: StitchOptions | None = None) -> lis
     return [group for i, group in group_of.items() if group[0] == i]
 
 
+SINGLE, FEW, UNSURE = "single-box", "few-characters", "unsure"
+TRACK_REASONS = (SINGLE, FEW, UNSURE)
+
+
 def keep(reading: Reading, scores: Sequence[float], options: KeepOptions | None = None) -> bool:
     """Whether a track with this reading and these detection scores is a plate worth publishing."""
-    options = options or KeepOptions()
+    return not rejection(reading, scores, options or KeepOptions())
+
+
+def rejection(reading: Reading, scores: Sequence[float], options: KeepOptions) -> str:
+    """Why such a track is not published; empty where it is."""
     if not seen_enough(scores, options):
-        return False
-    decided = sum(character != UNDECIDED for character in reading.text)
-    return decided >= options.min_decided and _decided_confidence(reading) >= options.min_confidence
+        return SINGLE
+    if sum(character != UNDECIDED for character in reading.text) < options.min_decided:
+        return FEW
+    return UNSURE if _decided_confidence(reading) < options.min_confidence else ""
 
 
 def seen_enough(scores: Sequence[float], options: KeepOptions) -> bool:
