@@ -41,6 +41,7 @@ LABELS: dict[str, str] = {
 INK, PALE_INK, PAPER, FIELD = "#1b2333", "#5a6475", "#ffffff", "#eef1f6"
 COLOURS = "inferno"
 AREA = "#0f8a5f"
+YEAR_MS = 365 * 86_400_000
 """Outline of the most significant area: green, which the scale of colours has not."""
 
 
@@ -302,7 +303,11 @@ def faded(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def span(first_ms: int, end_ms: int) -> str:
-    """ "2023-11-14 21:00 to 23:00 UTC"; with seconds where it does not begin and end with a minute."""
+    """ "2023-11-14 21:00 to 23:00 UTC"; with seconds where it does not begin and end with a minute. Of files whose date
+    nobody knows, so that their time counts from 0, "0:00 to 1:00 from the beginning" in hours and minutes."""
+    if end_ms < YEAR_MS:
+        hours = [f"{ms // 3_600_000}:{ms // 60_000 % 60:02}" for ms in (first_ms, end_ms)]
+        return f"{hours[0]} to {hours[1]} from the beginning"
     first = datetime.datetime.fromtimestamp(first_ms // 1000, datetime.UTC)
     end = datetime.datetime.fromtimestamp(end_ms // 1000, datetime.UTC)
     clock = "%H:%M:%S" if first.second or end.second else "%H:%M"

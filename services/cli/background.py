@@ -20,27 +20,55 @@ class NoPicture(ValueError):
     """The file is neither an image nor a video that decodes. Says why."""
 
 
-def first_frame(decoder: Decoder, video: Path) -> Picture:
-    """RGB (height, width, 3). Raises Reject, FileNotFoundError."""
-    return np.ascontiguousarray(next(iter(decoder.open(video, fps=1.0))).image[:, :, ::-1])
+class Still:
+    """What a camera sees where nothing moves: the median of frames (height, width, 3), given one after the other.
+
+    However many they are, about twice ``kept`` of them are held at most: when there are more, every other one is
+    dropped, and from then on only every other one is taken. ``width``: wider frames are held that narrow.
+    """
+
+    def __init__(self, kept: int = KEPT, width: int = 0) -> None:
+        self._most, self._width = 2 * kept, width
+        self._frames: list[Picture] = []
+        self._size = (0, 0)
+        self._every, self._seen = 1, 0
+
+    def add(self, frame: Picture) -> None:
+        """A frame of another size than the first one is left out."""
+        height, width = frame.shape[:2]
+        taken = self._seen % self._every == 0
+        self._seen += 1
+        if not taken or (self._frames and self._size != (width, height)):
+            return
+        self._size = width, height
+        narrow = self._width and width > self._width
+        small = (self._width, max(1, round(height * self._width / width)))
+        held = cv2.resize(frame, small, interpolation=cv2.INTER_AREA) if narrow else np.array(frame)
+        self._frames.append(np.asarray(held, np.uint8))
+        if len(self._frames) > self._most:
+            self._frames, self._every = self._frames[::2], self._every * 2
+
+    def picture(self) -> Picture:
+        """As large as the frames. At least one must have been added."""
+        middle = np.median(np.stack(self._frames), axis=0).astype(np.uint8)
+        return middle if middle.shape[1::-1] == self._size else np.asarray(cv2.resize(middle, self._size), np.uint8)
 
 
 def still(decoder: Decoder, video: Path) -> Picture:
     """The median of frames, RGB: what drives by is gone, what stands for half of the video or longer stays.
 
-    However long the video is, about twice `KEPT` frames are held at most: when there are more, every other one is
-    dropped, and from then on only every other one is taken. Raises Reject, FileNotFoundError.
+    Raises Reject, FileNotFoundError.
     """
-    kept: list[Picture] = []
-    every = 1
-    for index, frame in enumerate(decoder.open(video, fps=5.0)):
-        if index % every or (kept and frame.image.shape != kept[0].shape):
-            continue
-        kept.append(np.array(frame.image))
-        if len(kept) > 2 * KEPT:
-            kept, every = kept[::2], every * 2
-    middle = np.stack(kept)  # (n, height, width, 3), BGR
-    return np.ascontiguousarray(np.median(middle, axis=0).astype(np.uint8)[:, :, ::-1])
+    found = Still()
+    for frame in decoder.open(video, fps=5.0):
+        found.add(frame.image)
+    return np.ascontiguousarray(found.picture()[:, :, ::-1])  # decoded as BGR
+
+
+def decoded(jpeg: bytes) -> Picture:
+    """RGB of a JPEG of ours."""
+    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    return np.ascontiguousarray(np.asarray(image, np.uint8)[:, :, ::-1])
 
 
 def read_background(path: Path) -> Picture:

@@ -1,7 +1,7 @@
 """What can be shown of a recording while it is read: boxes with what was read so far, traces, the rate of frames.
 
-Readings here are for the eye alone: each plate is read when its picture is clearer than the one read before. The
-results come of the vote over the whole track.
+Readings here are for the eye alone: each plate is read when its picture is clearer than the one read before, and what
+was read so far votes. The results come of the vote over the whole track.
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from services.cli.outputs_drawn import TRACE_MS, label, stands
 from services.cli.outputs_port import Done, Found, Output, Sheet, mm_ss
 from services.cli.overlay import Image, Mark, draw
 from services.contracts.messages import Point
+from services.inference.core.vote import Read, vote, weigh
 from services.inference.decode import DecodedFrame
 from services.inference.follow import sharpness
 from services.inference.models.detector import Detection, is_plate
-from services.inference.models.recogniser import Recogniser, crop_plate
+from services.inference.models.recogniser import ALPHABET, Recogniser, crop_plate
 
 RATE_OVER_S = 2.0
 
@@ -28,7 +27,7 @@ RATE_OVER_S = 2.0
 @dataclass(slots=True)
 class _Track:
     text: str = ""
-    sure: float = 0.0
+    reads: list[Read] = field(default_factory=list)
     clear: float = 0.0
     trace: list[tuple[int, Point]] = field(default_factory=list)
 
@@ -55,7 +54,7 @@ class Live(Output):
 
     def _read(self, image: Image, found: Found) -> None:
         crops: list[Image] = []
-        whose: list[_Track] = []
+        whose: list[tuple[_Track, Detection]] = []
         for number, one in found:
             if number is None or not is_plate(one.label):
                 continue
@@ -65,11 +64,11 @@ class Live(Output):
             if clear > track.clear:
                 track.clear = clear
                 crops.append(crop)
-                whose.append(track)
-        for track, reading in zip(whose, self._recogniser.read(crops) if crops else (), strict=True):
-            sure = float(np.mean(reading.confidences)) if reading.confidences else 0.0
-            if sure > track.sure:
-                track.text, track.sure = reading.text, sure
+                whose.append((track, one))
+        for (track, one), reading in zip(whose, self._recogniser.read(crops) if crops else (), strict=True):
+            weight = weigh(one.score, reading.confidences, 1.0, one.w)
+            track.reads.append(Read(reading.text, reading.probabilities, weight))
+            track.text = vote(track.reads, ALPHABET).text
 
     def _mark(self, number: int | None, one: Detection, time_ms: int) -> Mark:
         box = (one.x, one.y, one.w, one.h)

@@ -132,7 +132,8 @@ class Scene:
             self._last[seen.number] = seen
         self._last = {n: s for n, s in self._last.items() if now_ms - s.place.time_ms <= STAYS_MS}
         marks = [Mark(s.place.box, s.text, n, self._trace(n, now_ms), s.read) for n, s in self._last.items()]
-        when = mm_ss(now_ms - self._done.sheet.origin_ms)
+        alone = len(self._done.sheet.source.photos) == 1  # whose time says nothing
+        when = "" if alone else mm_ss(now_ms - self._done.sheet.origin_ms)
         return draw(image, marks, "  ".join(filter(None, (when, self._rate, self._done.sheet.source.camera))))
 
     def _trace(self, number: int, now_ms: int) -> Sequence[Point]:
@@ -185,11 +186,15 @@ class VideoFile:
         self._container.close()
 
 
-def _write_picture(path: Path, image: Image) -> None:
+def jpeg(image: Image) -> bytes:
     written, data = cv2.imencode(".jpg", image, JPEG)
     if not written:
-        raise Stop(f"cannot write {path}: OpenCV makes no JPEG of a picture of {image.shape}")
-    path.write_bytes(bytes(data))
+        raise Stop(f"OpenCV makes no JPEG of a picture of {image.shape}")
+    return bytes(data)
+
+
+def _write_picture(path: Path, image: Image) -> None:
+    path.write_bytes(jpeg(image))
 
 
 class Spool:

@@ -1,7 +1,8 @@
 """Draws on a frame what was found in it: boxes, labels, traces, a line about the whole. Pure: picture in, picture out.
 
 Rules
-- Everything grows with the frame, so that it can be read on a thumbnail and on 4K; no label leaves the frame.
+- Everything grows with the frame, so that it can be read on a thumbnail and on 4K; no label leaves the frame, nor
+  lies on another one where there is room beside it.
 - A colour belongs to a track, so that an eye can follow it.
 - Letters of any alphabet: DejaVu Sans, which comes with matplotlib.
 """
@@ -24,6 +25,8 @@ from services.contracts.messages import Box, Point
 
 Image = NDArray[np.uint8]
 Colour = tuple[int, int, int]
+Place = tuple[int, int, int, int]
+"""Left, top, right, bottom: whole pixels, the last ones not included."""
 COLOURS: tuple[Colour, ...] = (  # BGR; told apart also by who sees few colours, bright on asphalt
     (0, 191, 255), (255, 191, 0), (120, 220, 60), (203, 120, 255), (0, 120, 255), (230, 230, 80), (170, 170, 255),
 )  # fmt: skip
@@ -56,11 +59,12 @@ def draw(image: Image, marks: Sequence[Mark], caption: str = "") -> Image:
         if mark.clear:
             _restore(drawn, image, mark.box)
         _box(drawn, mark, unit)
+    taken: list[Place] = []
+    if caption:
+        taken.append(_paste(drawn, _text(caption, size, (255, 255, 255), _DARK), 0, 0))
     for mark in marks:  # labels last: no box crosses a text
         if mark.text:
-            _label(drawn, mark, size)
-    if caption:
-        _paste(drawn, _text(caption, size, (255, 255, 255), _DARK), 0, 0)
+            taken.append(_label(drawn, mark, size, taken))
     return drawn
 
 
@@ -86,25 +90,41 @@ def _restore(image: Image, original: Image, box: Box) -> None:
 
 def _box(image: Image, mark: Mark, unit: int) -> None:
     x, y, w, h = mark.box
-    corners = (round(x), round(y)), (round(x + w), round(y + h))
+    beside = unit + 2 if mark.clear else 0  # the line lies around what is to be read
+    corners = (round(x) - beside, round(y) - beside), (round(x + w) + beside, round(y + h) + beside)
     cv2.rectangle(image, *corners, _DARK, 2 * unit + 2)
     cv2.rectangle(image, *corners, colour_of(mark.track), 2 * unit)
 
 
-def _label(image: Image, mark: Mark, size: int) -> None:
-    """Above the box; below where there is no room; within the frame in any case."""
-    x, y, _, h = mark.box
+def _label(image: Image, mark: Mark, size: int, taken: Sequence[Place]) -> Place:
+    """Above the box; else below, or further up, where nothing is written yet."""
+    x, y, w, h = mark.box
     label = _text(mark.text, size, _DARK, colour_of(mark.track))
-    gap = max(3, size // 4)
-    top = y - label.shape[0] - gap
-    _paste(image, label, round(x), round(top if top >= 0 else y + h + gap))
+    gap, height = max(3, size // 4), label.shape[0]
+    above, below, right = y - height - gap, y + h + gap, x + w - label.shape[1]
+    tries = [(x, above), (right, above), (x, below), (right, below), *((x, above - k * height) for k in (1, 2, 3))]
+    places = [_place(image, label, round(left), round(top)) for left, top in tries if top >= 0 or top == below]
+    free = (one for one in places if not any(_meet(one, other) for other in taken))
+    left, top, *_ = next(free, places[0])
+    return _paste(image, label, left, top)
 
 
-def _paste(image: Image, patch: Image, left: int, top: int) -> None:
+def _meet(a: Place, b: Place) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _place(image: Image, patch: Image, left: int, top: int) -> Place:
+    """Where in the image the patch comes to lie: as near as it can."""
     height, width = min(patch.shape[0], image.shape[0]), min(patch.shape[1], image.shape[1])
     left = min(max(left, 0), image.shape[1] - width)
     top = min(max(top, 0), image.shape[0] - height)
-    image[top : top + height, left : left + width] = patch[:height, :width]
+    return left, top, left + width, top + height
+
+
+def _paste(image: Image, patch: Image, left: int, top: int) -> Place:
+    left, top, right, bottom = place = _place(image, patch, left, top)
+    image[top:bottom, left:right] = patch[: bottom - top, : right - left]
+    return place
 
 
 @functools.lru_cache(maxsize=512)

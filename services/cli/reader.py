@@ -13,13 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from services.cli.background import Picture, first_frame
+from services.cli.background import Still
 from services.cli.inputs import Source, Starts
 from services.cli.interrupt import Interrupt
 from services.cli.outputs import Earlier, Folder, part_key, writable
-from services.cli.outputs_drawn import Spool
+from services.cli.outputs_drawn import Spool, jpeg
 from services.cli.outputs_port import Done, Found, Outputs, Sheet
 from services.cli.photos import interval_ms
 from services.cli.run_show import RunShow
@@ -36,6 +34,8 @@ from services.runtime.errors import Reject
 if TYPE_CHECKING:
     from services.cli.reading import Job, Tally
 
+SCENE_FRAMES, SCENE_WIDTH = 7, 960
+"""What the scene below a heatmap is made of: of each recording about so many frames, no wider than that."""
 RESULTS = 1
 """Version of the results: a folder holds one."""
 
@@ -53,8 +53,10 @@ class Reader:
     show: RunShow
     interrupt: Interrupt
     stopped: Callable[[], bool]
-    seen: dict[tuple[str, str], Callable[[], Picture | None]] = field(default_factory=dict)
-    """Per camera and class with a passage, what shows the scene."""
+    scenes: dict[str, bytes] = field(default_factory=dict)
+    """Of each camera with a passage, what it sees where nothing moves, as JPEG."""
+    seen: dict[tuple[str, str], None] = field(default_factory=dict)
+    """Cameras and classes with a passage, in order."""
     _ids: int = 0
 
     def read(self, source: Source) -> None:
@@ -177,20 +179,9 @@ class Reader:
         self.tally.recordings += 1
         self.tally.frames += result.frames
         self.tally.passages += passages
-        for label in {one.label for one in passages}:
-            self.seen.setdefault((source.camera, label), partial(self._scene, source, watcher.first))
-
-    def _scene(self, source: Source, first: Picture | None) -> Picture | None:
-        """A picture of what the camera sees; none where the input has gone meanwhile."""
-        if source.stream is not None:
-            return first
-        try:
-            if source.photos:
-                frames = self.models.decoder.open_photos(source.photos[:1], 1, self.job.max_width)
-                return np.ascontiguousarray(next(iter(frames)).image[:, :, ::-1])
-            return first_frame(self.models.decoder, source.path)
-        except (Reject, OSError):
-            return None
+        self.seen |= {(source.camera, label): None for label in sorted({one.label for one in passages})}
+        if passages and source.camera not in self.scenes:
+            self.scenes[source.camera] = jpeg(watcher.still.picture())
 
     def _lost(self, source: Source, lost: Lost) -> None:
         self.show.say(f"{source.name}: {lost.why}; trying again in {lost.wait_s:g} s", "yellow")
@@ -203,11 +194,10 @@ class _Watcher:
         self._outputs, self._out, self._spool = outputs, out, spool
         self.highest = -1
         """Of the tracks' numbers."""
-        self.first: Picture | None = None
+        self.still = Still(SCENE_FRAMES, SCENE_WIDTH)
 
     def frame(self, frame: DecodedFrame, found: Found) -> None:
-        if self.first is None:
-            self.first = np.ascontiguousarray(frame.image[:, :, ::-1])
+        self.still.add(frame.image)
         self.highest = max([self.highest, *(number for number, _ in found if number is not None)])
         with writable(self._out):
             if self._spool is not None:

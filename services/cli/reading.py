@@ -18,7 +18,7 @@ from pathlib import Path
 
 from services.aggregator.core.config import Config
 from services.cli import outputs_build
-from services.cli.background import Picture
+from services.cli.background import decoded
 from services.cli.inputs import Found, Kind, Source, Starts, find
 from services.cli.interrupt import Interrupt
 from services.cli.outputs import Earlier, Folder, check_folder, earlier_results, picture_path, writable
@@ -160,9 +160,9 @@ class _Run:
                 with writable(self.out):
                     self.tally.written += outputs.close().splitlines()
         if self.job.out is not None:
-            for (camera, label), picture in reader.seen.items():
+            for camera, label in reader.seen:
                 self.show.last(f"drawing the heatmap of {camera}")
-                draw(self.out, camera, label, picture())
+                draw(self.out, camera, label, reader.scenes[camera])
         if self.window is not None:
             if not self.window.closed and not self.interrupt.asked:
                 self.show.say("done: press q in the window to close it")
@@ -196,8 +196,9 @@ class _Run:
         )  # fmt: skip
 
 
-def draw(out: Path, camera: str, label: str, background: Picture | None) -> None:
-    """The heatmaps of a camera from the Parquet in ``out``, one picture for each plane that it has."""
+def draw(out: Path, camera: str, label: str, scene: bytes) -> None:
+    """The heatmaps of a camera from the Parquet in ``out``, one picture for each plane that it has; ``scene``: a JPEG
+    of what it sees."""
     from services.aggregator import picture  # not before it is needed: matplotlib takes a second
 
     planes: tuple[picture.Plane, ...] = ("image", "ground")
@@ -206,7 +207,7 @@ def draw(out: Path, camera: str, label: str, background: Picture | None) -> None
             heatmap = picture.load(out, camera, plane=plane, label=label)
         except picture.NothingToDraw:
             continue
-        over = background if plane == "image" else None
+        over = decoded(scene) if plane == "image" else None
         if over is not None and over.shape[:2] != (round(heatmap.height), round(heatmap.width)):
             over = None  # of another size than the frames of the newest hour
         with writable(out):

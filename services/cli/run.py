@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -299,7 +300,10 @@ def _logged(path: Path | None) -> Iterator[None]:
         raise typer.BadParameter(f"cannot write {path}: {error.strerror}", param_hint="--log-file") from error
     with file:
         logs.configure(load(ObservabilitySettings), "run", file)
-        yield
+        try:
+            yield
+        finally:
+            logging.getLogger().handlers.clear()  # before the file is closed
 
 
 def _config(cameras: Path | None, environment: dict[str, str]) -> Config:

@@ -29,6 +29,7 @@ from rich.text import Text
 from services.contracts.cloudevents import rfc3339
 from services.contracts.messages import Passage
 from services.inference.core.gates import SMALL
+from services.inference.models.detector import is_plate
 from services.inference.pipeline import Progress as ClipProgress
 from services.inference.result import RecordingResult
 
@@ -180,7 +181,7 @@ def _cells(one: Passage) -> tuple[str, ...]:
         one.camera,
         clock(one.first_seen_ms),
         clock(one.last_seen_ms),
-        f"{one.confidence:.2f}",
+        f"{one.confidence:.2f}" if is_plate(one.label) else "",
     )
 
 
