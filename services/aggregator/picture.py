@@ -100,10 +100,11 @@ def load(
     if not files:
         raise NothingToDraw(f"no {plane}-plane heatmap of {camera}; there are: {', '.join(cameras(data)) or 'none'}")
     _, version = max((hour, version_of(path)) for hour, path in files)
-    return _add_up(camera, plane, version, [(hour, path) for hour, path in files if version_of(path) == version])
+    return add_up(camera, plane, version, [(hour, path) for hour, path in files if version_of(path) == version])
 
 
-def _add_up(camera: str, plane: Plane, version: str, files: list[tuple[int, Path]]) -> Heatmap:
+def add_up(camera: str, plane: Plane, version: str, files: list[tuple[int, Path]]) -> Heatmap:
+    """The cells of one version, added up. ``files``: start of the hour in ms, and path. Raises NothingToDraw."""
     cells: Cells = {}
     off_plan = 0
     used: list[int] = []

@@ -1,34 +1,33 @@
-"""`plateflow heatmap`: draws a camera's heatmap from the Parquet that the aggregator or `plateflow run` wrote, or from
-a detection file of heatmap-location-car-plates (`services.cli.heatmap_quads`).
+"""`plateflow heatmap`: draws a camera's heatmap from the Parquet that the aggregator or `plateflow run` wrote, straight
+from videos (`services.cli.heatmap_video`), or from a detection file of heatmap-location-car-plates
+(`services.cli.heatmap_quads`).
 
 Whole hours in the cells that the aggregator counted come from its heatmap files; another cell size or another time is
-counted anew from the sightings (`services.cli.redraw`).
+counted anew from the sightings (`services.cli.heatmap_load`).
 
-Exit codes: 0 drawn; 1 a damaged file; 2 a mistake in the command, or in a detection file; 3 nothing to draw. No picture
-is written but with 0.
+Exit codes: 0 drawn; 1 a damaged file, or a video that cannot be read; 2 a mistake in the command, or in a detection
+file; 3 nothing to draw; 130 Ctrl+C while a video was read: what was seen until then is drawn. Nothing to draw leaves no
+picture.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from services.aggregator import picture
-from services.aggregator.core.grid import HOUR_MS
-from services.aggregator.picture import Heatmap, Measure, NothingToDraw, Plane
+from services.aggregator.picture import NothingToDraw, Plane
 from services.aggregator.tables import BadFile
-from services.cli import area_file, heatmap_quads
+from services.cli import heatmap_files, heatmap_quads
 from services.cli.background import NoPicture, Picture, read_background
-from services.cli.redraw import heatmap_of_sightings, no_ground, vehicles
-from services.cli.sheet import Panel, draw_sheet, parse_cells
+from services.cli.heatmap_draw import MEASURES, Asked, Weight, draw
+from services.cli.heatmap_files import Files, Unusable
+from services.cli.heatmap_load import Question
+from services.cli.heatmap_video import is_video, read_videos
+from services.cli.sheet import parse_cells
 from services.cli.times import parse_time
 from services.contracts.kerberos import MAX_TIME_MS
-
-Weight = Literal["sightings", "passages", "seconds"]
-MEASURES: dict[Weight, Measure] = {"sightings": "count", "passages": "passages", "seconds": "dwell_ms"}
 
 app = typer.Typer(
     add_completion=False, rich_markup_mode="markdown", context_settings={"help_option_names": ["-h", "--help"]}
@@ -37,11 +36,12 @@ app = typer.Typer(
 
 @app.command()
 def heatmap(
-    source: Annotated[
-        Path,
+    sources: Annotated[
+        list[str],
         typer.Argument(
-            metavar="FOLDER|FILE.txt",
-            help="Data folder of the aggregator, results of `plateflow run`, or a text file of quads.",
+            metavar="SOURCE…",
+            help="Data folder of the aggregator, results of `plateflow run`, Parquet files, videos or photos, patterns "
+            "in quotes of such files, or a text file of quads.",
         ),
     ],
     out: Annotated[
@@ -50,6 +50,10 @@ def heatmap(
     plane: Annotated[Plane, typer.Option(help="The camera's image, or the plan of the ground.")] = "image",
     camera: Annotated[
         str | None, typer.Option(help="Name of the camera; may be left out where there is only one.")
+    ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option("--class", help="What objects to draw, as car. Else plates, or what there is."),
     ] = None,
     cell: Annotated[
         float | None,
@@ -81,6 +85,13 @@ def heatmap(
     sheet: Annotated[
         str | None, typer.Option(metavar="K,K,…", help="Compare several cell sizes in one picture, as 20,30,40,60.")
     ] = None,
+    cameras: Annotated[
+        Path | None,
+        typer.Option(help="Of videos: the camera file with point pairs and plans.", envvar="PLATEFLOW_CAMERAS"),
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Of videos: keep what was read, to draw from it again.")
+    ] = None,
     compatible: Annotated[
         bool,
         typer.Option("--compatible", help="Of a text file: 15 points a plate, as heatmap-location-car-plates counts."),
@@ -91,79 +102,85 @@ def heatmap(
     Examples:
 
     - `plateflow heatmap results --out heat.png`
+    - `plateflow heatmap street.mp4 --out street.png`
+    - `plateflow heatmap 'archive/**/sightings.parquet' --camera site/gate --cell 20 --out gate.png`
     - `plateflow heatmap plateflow-data --camera site/gate --plane ground --from 2026-06-16T07:30:00Z --out ground.png`
     - `plateflow heatmap plates.txt --k 20 --area 0.8 --out pictures --csv counts.csv`
+
+    All about it: docs/heatmaps.md.
     """
     cells = _cells(sheet, share, cell, csv)
-    if source.is_file():
-        _check_quads(camera, plane, from_ or to, weight)
+    paths = _paths(sources)
+    if len(paths) == 1 and _is_text(paths[0]):
+        _check_quads(camera, plane, from_ or to or label, weight)
         wanted = heatmap_quads.Wanted(out, _pixels(cell), compatible, csv, share, background, tuple(cells))
-        _draw_quads(source, wanted)
+        _draw_quads(paths[0], wanted)
         return
     if compatible:
         raise typer.BadParameter("only of a text file of quads", param_hint="--compatible")
     sizes: list[float | None] = [*cells] or [cell]
     for one in sizes:
-        _check(source, out, one, plane)
-    asked = Asked(source, out, camera, plane, _times(from_, to), weight, cell, cells, share, csv)
+        _check(out, one, plane)
+    question = Question(camera, plane, label, _times(from_, to), cell, MEASURES[weight])
+    asked = Asked(question, out, tuple(cells), share, csv)
+    over = _picture(background)
+    if is_video(paths[0]):
+        with read_videos(paths, results, cameras, camera) as (folder, code):
+            if over is None and len(paths) == 1 and plane == "image":
+                over = _behind(paths[0])
+            _draw(_files([folder], None), asked, over)
+        raise typer.Exit(code)
+    _draw(_files(paths, camera), asked, over)
+
+
+def _draw(files: Files, asked: Asked, background: Picture | None) -> None:
     try:
-        typer.echo((_draw_sheet if cells else _draw_one)(asked, _picture(background)))
+        typer.echo(draw(files, asked, background))
     except (NothingToDraw, BadFile) as error:
         raise _nothing(error) from error
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a person asks for of a data folder."""
-
-    source: Path
-    out: Path
-    camera: str | None
-    plane: Plane
-    times: range
-    weight: Weight
-    cell: float | None
-    cells: list[float]
-    """Several cell sizes in one picture, where there are any."""
-    share: float | None
-    csv: Path | None
-
-    def load(self, cell: float | None) -> Heatmap:
-        """Raises NothingToDraw, BadFile."""
-        drawn = _load(self.source, _camera(self.source, self.camera), self.plane, self.times, cell)
-        if cell is not None and cell > min(drawn.width, drawn.height):
-            raise typer.BadParameter(
-                f"{cell:g} is larger than the {drawn.width:g}×{drawn.height:g} of the "
-                f"{'frame' if self.plane == 'image' else 'plan'}: at most {min(drawn.width, drawn.height):g}",
-                param_hint="--cell",
-            )
-        if not drawn.vehicles:
-            drawn = replace(drawn, vehicles=vehicles(self.source, drawn.camera, self.times))
-        if not _total(drawn, MEASURES[self.weight]):
-            raise NothingToDraw(f"the {self.plane} plane of {drawn.camera} has no {self.weight} in that time")
-        return drawn
+def _paths(sources: list[str]) -> list[Path]:
+    """Files of one kind, or one folder. BadParameter."""
+    try:
+        paths = heatmap_files.expand(sources)
+    except Unusable as error:
+        raise typer.BadParameter(str(error), param_hint="SOURCE") from error
+    if len(paths) > 1 and len({_kind(path) for path in paths}) > 1:
+        raise typer.BadParameter("name files of one kind: Parquet, or videos and photos", param_hint="SOURCE")
+    if len(paths) > 1 and _kind(paths[0]) in ("folder", "text"):
+        raise typer.BadParameter(f"name one {_kind(paths[0])} at a time", param_hint="SOURCE")
+    return paths
 
 
-def _draw_one(asked: Asked, background: Picture | None) -> str:
-    drawn, measure = asked.load(asked.cell), MEASURES[asked.weight]
-    area = None if asked.share is None else picture.area_of(drawn, measure, asked.share)
-    picture.draw_heatmap(drawn, asked.out, measure=measure, background=background, area=area)
-    if asked.csv is not None:
-        heatmap_quads.write_grid(picture.grid_of(drawn, measure)[0], asked.csv)
-    said = _said(drawn, asked.out)
-    return said if area is None else f"{said}\n{area_file.write(area, asked.out)}"
+def _kind(path: Path) -> str:
+    if path.is_dir():
+        return "folder"
+    return "Parquet" if path.suffix.lower() == ".parquet" else "video" if is_video(path) else "text"
 
 
-def _draw_sheet(asked: Asked, background: Picture | None) -> str:
-    measure = MEASURES[asked.weight]
-    found = [asked.load(cell) for cell in asked.cells]
-    panels = [
-        Panel(f"cells {drawn.k:g} × {drawn.k:g}: {picture.LABELS[measure]}", *picture.grid_of(drawn, measure))
-        for drawn in found
-    ]
-    drawn = found[0]
-    draw_sheet(panels, f"{drawn.camera}: {picture.span(drawn.first_ms, drawn.end_ms)}", asked.out, background)
-    return f"{_said(drawn, asked.out)}, {len(panels)} cell sizes"
+def _is_text(path: Path) -> bool:
+    return _kind(path) == "text"
+
+
+def _files(paths: list[Path], camera: str | None) -> Files:
+    """BadParameter where there is nothing to draw from; Exit where a file is damaged."""
+    try:
+        if paths[0].is_dir():
+            return heatmap_files.in_folder(paths[0])
+        return heatmap_files.of_files(paths, camera)
+    except Unusable as error:
+        raise typer.BadParameter(str(error), param_hint="SOURCE") from error
+    except BadFile as error:
+        raise _nothing(error) from error
+
+
+def _behind(video: Path) -> Picture | None:
+    """What the video shows where nothing moves."""
+    try:
+        return read_background(video)
+    except NoPicture:
+        return None
 
 
 def _cells(sheet: str | None, share: float | None, cell: float | None, csv: Path | None) -> list[float]:
@@ -191,11 +208,11 @@ def _nothing(error: NothingToDraw | BadFile) -> typer.Exit:
     return typer.Exit(3 if isinstance(error, NothingToDraw) else 1)
 
 
-def _check_quads(camera: str | None, plane: Plane, time: str | None, weight: Weight) -> None:
-    if camera or time or plane != "image" or weight != "sightings":
+def _check_quads(camera: str | None, plane: Plane, other: str | None, weight: Weight) -> None:
+    if camera or other or plane != "image" or weight != "sightings":
         raise typer.BadParameter(
-            "a text file of quads has no cameras, times, tracks or plan: "
-            "leave out --camera, --plane, --from, --to and --weight",
+            "a text file of quads has no cameras, classes, times, tracks or plan: "
+            "leave out --camera, --class, --plane, --from, --to and --weight",
             param_hint="FILE.txt",
         )
 
@@ -213,48 +230,11 @@ def _draw_quads(source: Path, wanted: heatmap_quads.Wanted) -> None:
         raise _nothing(error) from error
 
 
-def _check(source: Path, out: Path, cell: float | None, plane: Plane) -> None:
-    if not (source / "heatmap").is_dir():
-        raise typer.BadParameter(
-            f"{source} holds no heatmap/: name the folder of PLATEFLOW_DATA, or --out of `plateflow run`",
-            param_hint="FOLDER",
-        )
+def _check(out: Path, cell: float | None, plane: Plane) -> None:
     if out.suffix.lower() != ".png":
         raise typer.BadParameter(f"{out} does not end in .png", param_hint="--out")
     if cell is not None and not (cell >= 1 and cell == round(cell) if plane == "image" else cell > 0):
         raise typer.BadParameter("must be whole pixels from 1, or plan units above 0", param_hint="--cell")
-
-
-def _camera(source: Path, wanted: str | None) -> str:
-    """The camera to draw. BadParameter where there are several and none is named."""
-    known = picture.cameras(source)
-    if wanted is not None:
-        return wanted
-    if len(known) > 1:
-        raise typer.BadParameter(f"there are several, name one: {', '.join(known)}", param_hint="--camera")
-    if not known:
-        raise NothingToDraw("there is no camera with a heatmap in this folder")
-    return known[0]
-
-
-def _load(source: Path, camera: str, plane: Plane, times: range, cell: float | None) -> Heatmap:
-    """From the heatmap files, or from the sightings where those cannot tell."""
-    if camera not in picture.cameras(source):
-        return picture.load(source, camera)  # raises, and says which cameras there are
-    if cell is not None or any(edge % HOUR_MS for edge in (times.start, times.stop) if edge <= MAX_TIME_MS):
-        return heatmap_of_sightings(source, camera, plane, times, cell)
-    try:
-        return picture.load(source, camera, plane=plane, hours=times)
-    except NothingToDraw:
-        raise NothingToDraw(_why_nothing(source, camera, plane)) from None
-
-
-def _why_nothing(source: Path, camera: str, plane: Plane) -> str:
-    try:
-        picture.load(source, camera, plane=plane)
-    except NothingToDraw:
-        return no_ground(camera)
-    return f"no sighting of {camera} in that time"
 
 
 def _picture(background: Path | None) -> Picture | None:
@@ -264,14 +244,3 @@ def _picture(background: Path | None) -> Picture | None:
         return read_background(background)
     except NoPicture as error:
         raise typer.BadParameter(str(error), param_hint="--background") from error
-
-
-def _total(drawn: Heatmap, measure: Measure) -> int:
-    column = ("count", "passages", "dwell_ms").index(measure)
-    return sum(tally[column] for tally in drawn.cells.values())
-
-
-def _said(drawn: Heatmap, out: Path) -> str:
-    count = _total(drawn, "count")
-    off = f", {drawn.off_plan:,} more lie off the plan" if drawn.off_plan else ""
-    return f"{count:,} sighting{'' if count == 1 else 's'} of {drawn.camera} drawn{off}: {out}"

@@ -1,6 +1,6 @@
 """Heatmaps made anew from the sightings Parquet: any cell size, any time range, nothing detected again.
 
-In: the data folder, a camera, a plane. Out: a `Heatmap` for `services.aggregator.picture`.
+In: sightings files, a camera, a plane, a class of objects. Out: a `Heatmap` for `services.aggregator.picture`.
 
 A sighting is what deduplication left of a vehicle's observations, so here
 - ``count`` is exact: sightings;
@@ -24,53 +24,48 @@ import pyarrow.parquet as pq
 from services.aggregator import tables
 from services.aggregator.core import grid
 from services.aggregator.core.config import Ground, Options
-from services.aggregator.core.grid import HOUR_MS, Cell, Cells
-from services.aggregator.picture import Heatmap, NothingToDraw, Plane, current, hour_of
+from services.aggregator.core.grid import Cell, Cells
+from services.aggregator.picture import Heatmap, NothingToDraw, Plane
 
 COLUMNS = [
     "time_ms", "passage_id", "track_id", "center_x", "center_y", "frame_width", "frame_height", "ground_x", "ground_y",
-    "ground_version", "off_plan",
+    "ground_version", "off_plan", "label",
 ]  # fmt: skip
 DWELL_CAP_MS = Options().dwell_cap_ms
 
 
-def heatmap_of_sightings(data: Path, camera: str, plane: Plane, times: range, cell: float | None = None) -> Heatmap:
-    """Counts the sightings with ``times.start <= time_ms < times.stop`` into cells of ``cell`` (None: as configured).
+def heatmap_of_sightings(
+    paths: Sequence[Path],
+    camera: str,
+    plane: Plane,
+    times: range,
+    cell: float | None = None,
+    label: str = grid.PLATE,
+) -> Heatmap:
+    """Counts the sightings of ``label`` with ``times.start <= time_ms < times.stop`` into cells of ``cell`` (None: as
+    configured). ``paths``: all of one camera, in order of time.
 
     Raises NothingToDraw, BadFile.
     """
-    paths = _paths(data, camera, times)
-    sightings = _sightings(paths, times)
+    sightings = sightings_of(paths, times, label)
     if not sightings.num_rows:
         raise NothingToDraw(f"no sighting of {camera} in that time")
     newest = tables.footer_of(paths[-1].read_bytes()).camera
     if plane == "image":
-        return _on_image(camera, sightings, round(cell or newest.cell))
+        return _on_image(camera, sightings, round(cell or newest.cell), label)
     if newest.ground is None:
         raise NothingToDraw(no_ground(camera))
-    return _on_ground(camera, sightings, newest.ground, cell or newest.ground.cell)
+    return _on_ground(camera, sightings, newest.ground, cell or newest.ground.cell, label)
 
 
 def no_ground(camera: str) -> str:
     return f"{camera} has no ground plane: the camera file must name point pairs and the plan"
 
 
-def vehicles(data: Path, camera: str, times: range) -> int:
-    """Distinct passages with a sighting in that time; 0 where there are no sightings. Raises BadFile."""
-    return len(set(_sightings(_paths(data, camera, times), times)["passage_id"].to_pylist()))
-
-
-def _paths(data: Path, camera: str, times: range) -> list[Path]:
-    """The files that may hold such sightings, in order of time."""
-    where = f"results={current(data)}/camera={tables.encoded(camera)}/date=*/hour=*/*.parquet"
-    files = sorted((hour_of(path), path) for path in (data / "sightings").glob(where))
-    return [path for hour, path in files if times.start - HOUR_MS < hour < times.stop]
-
-
-def _sightings(paths: Iterable[Path], times: range) -> pa.Table:
-    """The sightings of those times, in order of time."""
-    inside = (pc.field("time_ms") >= times.start) & (pc.field("time_ms") < times.stop)
-    parts = [_read(path).filter(inside) for path in paths]
+def sightings_of(paths: Iterable[Path], times: range, label: str) -> pa.Table:
+    """The sightings of those times and that class, in order of time: `COLUMNS`. Raises BadFile."""
+    wanted = (pc.field("time_ms") >= times.start) & (pc.field("time_ms") < times.stop) & (pc.field("label") == label)
+    parts = [_read(path).filter(wanted) for path in paths]
     return pa.concat_tables(parts).sort_by("time_ms") if parts else pa.table({name: [] for name in COLUMNS})
 
 
@@ -81,23 +76,24 @@ def _read(path: Path) -> pa.Table:
         raise tables.BadFile(f"{path}: no readable Parquet: {error}") from error
 
 
-def _on_image(camera: str, sightings: pa.Table, k: int) -> Heatmap:
+def _on_image(camera: str, sightings: pa.Table, k: int, label: str) -> Heatmap:
     widths, heights = _floats(sightings, "frame_width"), _floats(sightings, "frame_height")
     width, height = int(widths[-1]), int(heights[-1])
     same = ((widths == width) & (heights == height)).tolist()
     cells = grid.image_cells(_floats(sightings, "center_x"), _floats(sightings, "center_y"), width, height, k)
     counted = _count(sightings, [cell if so else None for cell, so in zip(cells, same, strict=True)])
     vehicles = len({one for one, so in zip(sightings["passage_id"].to_pylist(), same, strict=True) if so})
-    return Heatmap(camera, "image", f"{width}x{height}-k{k}", k, width, height, *counted, vehicles=vehicles)
+    layer = grid.image_version(width, height, k, label)
+    return Heatmap(camera, "image", layer, k, width, height, *counted, vehicles=vehicles)
 
 
-def _on_ground(camera: str, sightings: pa.Table, ground: Ground, k: float) -> Heatmap:
+def _on_ground(camera: str, sightings: pa.Table, ground: Ground, k: float, label: str) -> Heatmap:
     on_plan = np.array([version == ground.version for version in sightings["ground_version"].to_pylist()])
     off_plan = pc.sum(sightings["off_plan"]).as_py()
     if not on_plan.any():
         raise NothingToDraw(f"no sighting of {camera} in that time lies on the plan ({off_plan} off it)")
     cells = grid.ground_cells(_floats(sightings, "ground_x"), _floats(sightings, "ground_y"), on_plan, k)
-    version = f"{ground.version}-k{k:g}"
+    version = grid.ground_layer(ground.version, k, label).version
     vehicles = len({one for one, on in zip(sightings["passage_id"].to_pylist(), on_plan.tolist(), strict=True) if on})
     return Heatmap(
         camera, "ground", version, k, ground.width, ground.height, *_count(sightings, cells), off_plan, vehicles,

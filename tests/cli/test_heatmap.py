@@ -16,6 +16,7 @@ from services.aggregator.core.config import Camera, Config
 from services.aggregator.local import LocalAggregator
 from services.aggregator.picture import Heatmap, Plane
 from services.cli.background import read_background
+from services.cli.heatmap_files import in_folder
 from services.cli.redraw import heatmap_of_sightings
 from services.contracts.kerberos import MAX_TIME_MS
 from services.contracts.messages import Box
@@ -57,23 +58,27 @@ def total(heatmap: Heatmap, column: int = 0) -> int:
     return sum(tally[column] for tally in heatmap.cells.values())
 
 
+def anew(data: Path, plane: Plane, times: range, cell: float | None = None) -> Heatmap:
+    return heatmap_of_sightings(in_folder(data).sightings_of(CAMERA, times), CAMERA, plane, times, cell)
+
+
 # ---- counting anew -----------------------------------------------------------------------------------------
 @pytest.mark.parametrize("plane", ["image", "ground"])
 def test_sightings_counted_anew_into_the_same_cells_give_the_same_counts(data: Path, plane: Plane) -> None:
-    counted, anew = picture.load(data, CAMERA, plane=plane), heatmap_of_sightings(data, CAMERA, plane, EVER)
+    counted, again = picture.load(data, CAMERA, plane=plane), anew(data, plane, EVER)
 
-    assert (anew.version, anew.k, anew.width, anew.height, anew.off_plan) == (
+    assert (again.version, again.k, again.width, again.height, again.off_plan) == (
         counted.version, counted.k, counted.width, counted.height, counted.off_plan,
     )  # fmt: skip
     # No observation was suppressed here, so passages and dwell agree, too; a cell that holds the last observation of
     # a track alone has no dwell in either.
-    assert anew.cells == {cell: tally for cell, tally in counted.cells.items() if any(tally)}
+    assert again.cells == {cell: tally for cell, tally in counted.cells.items() if any(tally)}
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(1, 800))
 def test_any_cell_size_holds_every_sighting(data: Path, cell: int) -> None:
-    heatmap = heatmap_of_sightings(data, CAMERA, "image", EVER, cell)
+    heatmap = anew(data, "image", EVER, cell)
 
     assert total(heatmap) == 400
     assert total(heatmap, 2) == 40 * 9 * 250
@@ -81,7 +86,7 @@ def test_any_cell_size_holds_every_sighting(data: Path, cell: int) -> None:
 
 
 def test_one_cell_over_everything_holds_each_passage_once(data: Path) -> None:
-    assert heatmap_of_sightings(data, CAMERA, "image", EVER, 2000).cells == {(0, 0): [400, 40, 90_000]}
+    assert anew(data, "image", EVER, 2000).cells == {(0, 0): [400, 40, 90_000]}
 
 
 @settings(max_examples=15, deadline=None)
@@ -89,7 +94,7 @@ def test_one_cell_over_everything_holds_each_passage_once(data: Path) -> None:
 def test_two_times_that_meet_hold_everything_once(data: Path, after_ms: int) -> None:
     def count(times: range) -> int:
         try:
-            return total(heatmap_of_sightings(data, CAMERA, "image", times))
+            return total(anew(data, "image", times))
         except picture.NothingToDraw:
             return 0
 
@@ -98,7 +103,14 @@ def test_two_times_that_meet_hold_everything_once(data: Path, after_ms: int) -> 
 
 
 def test_a_time_range_begins_with_its_start_and_ends_before_its_end(data: Path) -> None:
-    assert total(heatmap_of_sightings(data, CAMERA, "image", range(NOON_MS + 250, NOON_MS + 1000))) == 3
+    assert (
+        total(
+            heatmap_of_sightings(
+                in_folder(data).sightings_of(CAMERA, EVER), CAMERA, "image", range(NOON_MS + 250, NOON_MS + 1000)
+            )
+        )
+        == 3
+    )
 
 
 # ---- the command -------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,9 @@ from services.contracts.messages import Box
 from tests.aggregator.build import track
 from tests.aggregator.test_aggregate import GROUND
 from tests.cli.command import Plateflow
+from tests.cli.test_heatmap_sources import clip
 from tests.support.cache import REPOSITORY
+from tests.support.plates import ColourDetector
 
 TEXT = (REPOSITORY / "docs" / "heatmaps.md").read_text(encoding="utf-8")
 COMMANDS = [
@@ -34,6 +37,9 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     boxes: list[Box] = [(20.0 * i, 100.0, 60.0, 20.0) for i in range(9)]
     aggregator.add(track([START_MS + 250 * i for i in range(9)], boxes=boxes))
     aggregator.close()
+    (file,) = (tmp_path / "plateflow-data" / "sightings").rglob("*.parquet")
+    shutil.copy(file, tmp_path / "sightings.parquet")
+    clip(tmp_path / "street.mp4")
     (tmp_path / "plates.txt").write_text("640 480 gate 25\n100 200 200 100 50 50 80 80\n")
     (tmp_path / "pairs.csv").write_text("0,0,0,0\n640,0,320,0\n640,480,320,240\n0,480,0,240\n320,240,160,120\n")
     cv2.imwrite(str(tmp_path / "frame.png"), np.full((480, 640, 3), 120, np.uint8))
@@ -47,7 +53,7 @@ def test_the_page_has_commands_of_both_kinds() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_runs_as_written_and_leaves_what_it_names(
-    command: str, workplace: Path, plateflow: Plateflow
+    command: str, workplace: Path, plateflow: Plateflow, colours: ColourDetector
 ) -> None:
     words = shlex.split(command)
 

@@ -316,9 +316,9 @@ def test_a_broken_header_is_line_one(header: str, tmp_path: Path, plateflow: Pla
 
 
 def test_what_is_no_text_is_told(tmp_path: Path, plateflow: Plateflow) -> None:
-    (tmp_path / "video.mp4").write_bytes(b"\x00\xff\xfe" * 100)
+    (tmp_path / "plates.bin").write_bytes(b"\x00\xff\xfe" * 100)
 
-    assert plateflow("heatmap", tmp_path / "video.mp4", "--out", tmp_path / "made") == 2
+    assert plateflow("heatmap", tmp_path / "plates.bin", "--out", tmp_path / "made") == 2
     assert "no text" in plateflow.complaint
 
 

@@ -45,7 +45,11 @@ PLATE = "plate"
 
 
 def image_layer(track: Track, cell: int) -> Layer:
-    return Layer("image", f"{_of(track.label)}{track.frame_width}x{track.frame_height}-k{cell}", cell)
+    return Layer("image", image_version(track.frame_width, track.frame_height, cell, track.label), cell)
+
+
+def image_version(width: int, height: int, cell: int, label: str = PLATE) -> str:
+    return f"{_of(label)}{width}x{height}-k{cell}"
 
 
 def ground_layer(version: str, cell: float, label: str = PLATE) -> Layer:

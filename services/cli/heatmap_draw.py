@@ -1,0 +1,67 @@
+"""What `plateflow heatmap` writes from Parquet: the picture, and the files beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from services.aggregator import picture
+from services.aggregator.picture import Heatmap, Measure
+from services.cli import area_file, heatmap_quads
+from services.cli.background import Picture
+from services.cli.heatmap_files import Files
+from services.cli.heatmap_load import Question, load, total
+from services.cli.sheet import Panel, draw_sheet
+
+Weight = Literal["sightings", "passages", "seconds"]
+MEASURES: dict[Weight, Measure] = {"sightings": "count", "passages": "passages", "seconds": "dwell_ms"}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be drawn, and where to."""
+
+    question: Question
+    out: Path
+    cells: tuple[float, ...] = ()
+    """Several cell sizes in one picture, where there are any."""
+    share: float | None = None
+    """Of the most significant area."""
+    csv: Path | None = None
+
+
+def draw(files: Files, asked: Asked, background: Picture | None) -> str:
+    """Writes what is asked for; says what was drawn. Raises NothingToDraw, BadFile, BadParameter."""
+    if asked.cells:
+        return _draw_sheet(files, asked, background)
+    return _draw_one(files, asked, background)
+
+
+def _draw_one(files: Files, asked: Asked, background: Picture | None) -> str:
+    measure = asked.question.measure
+    drawn = load(files, asked.question)
+    area = None if asked.share is None else picture.area_of(drawn, measure, asked.share)
+    picture.draw_heatmap(drawn, asked.out, measure=measure, background=background, area=area)
+    if asked.csv is not None:
+        heatmap_quads.write_grid(picture.grid_of(drawn, measure)[0], asked.csv)
+    said = _said(drawn, asked.out)
+    return said if area is None else f"{said}\n{area_file.write(area, asked.out)}"
+
+
+def _draw_sheet(files: Files, asked: Asked, background: Picture | None) -> str:
+    measure = asked.question.measure
+    found = [load(files, replace(asked.question, cell=cell)) for cell in asked.cells]
+    panels = [
+        Panel(f"cells {drawn.k:g} × {drawn.k:g}: {picture.LABELS[measure]}", *picture.grid_of(drawn, measure))
+        for drawn in found
+    ]
+    drawn = found[0]
+    draw_sheet(panels, f"{drawn.camera}: {picture.span(drawn.first_ms, drawn.end_ms)}", asked.out, background)
+    return f"{_said(drawn, asked.out)}, {len(panels)} cell sizes"
+
+
+def _said(drawn: Heatmap, out: Path) -> str:
+    count = total(drawn)
+    off = f", {drawn.off_plan:,} more lie off the plan" if drawn.off_plan else ""
+    return f"{count:,} sighting{'' if count == 1 else 's'} of {drawn.camera} drawn{off}: {out}"
