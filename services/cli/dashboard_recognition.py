@@ -73,6 +73,18 @@ QUALITY = Dashboard(
                     ),
                 ),
                 series(
+                    "Share of frames looked at",
+                    "In the other sampled frames nothing had moved, so the detector had a rest.",
+                    Query(
+                        ratio(
+                            rate("plateflow_inference_frames_looked_total"),
+                            rate("plateflow_inference_frames_sampled_total"),
+                        ),
+                        "looked at",
+                    ),
+                    unit="percentunit",
+                ),
+                series(
                     "Tracks per recording",
                     "Sinking to zero by day: cameras record, but show no plates.",
                     Query(

@@ -129,6 +129,7 @@ def _count(clip: Clip, result: RecordingResult) -> None:
         metrics.CAMERA_READINGS.labels(camera, outcome)
     metrics.FRAMES_DECODED.inc(result.decoded)
     metrics.FRAMES_SAMPLED.inc(result.frames)
+    metrics.FRAMES_LOOKED.inc(result.looked)
     metrics.DETECTIONS.inc(result.detections)
     metrics.TRACKS.inc(len(result.tracks))
     for stage, seconds in result.seconds.items():

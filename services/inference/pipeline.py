@@ -25,6 +25,7 @@ from services.contracts.formats import shipped
 from services.contracts.gates import OPEN, Gate
 from services.contracts.messages import Box
 from services.inference.core.gates import refused
+from services.inference.core.motion import MotionGate, MotionOptions
 from services.inference.core.spread import Spread
 from services.inference.core.stitch import (
     SINGLE,
@@ -67,6 +68,7 @@ class PipelineOptions:
     stitch: StitchOptions = field(default_factory=StitchOptions)
     keep: KeepOptions = field(default_factory=KeepOptions)
     wording: WordingOptions = field(default_factory=WordingOptions)
+    motion: MotionOptions = field(default_factory=MotionOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,14 +185,16 @@ class _Work:
         self._living: dict[int, Followed] = {}
         self._unread: list[Followed] = []
         self._read: list[Followed] = []
-        self.frames = self.detections = 0
+        self._motion = MotionGate(options.motion)
+        self._seen: list[Detection] = []
+        self.frames = self.looked = self.detections = 0
         self.rejected: Counter[str] = Counter()
         self.slowest_s = 0.0
 
     def add(self, batch: list[DecodedFrame]) -> None:
         began = time.perf_counter()
         with self._stages.measure("detect"):
-            found = self._models.detector.detect([frame.image for frame in batch])
+            found = self._found(batch)
             vehicles = self._vehicles(batch, found)
         metrics.BATCH_SIZE.labels("detector").observe(len(batch))
         self.detections += sum(map(len, found))
@@ -213,6 +217,18 @@ class _Work:
                 else:
                     kept.append(_track(len(kept), one, self._options.wording))
             return kept
+
+    def _found(self, batch: list[DecodedFrame]) -> list[list[Detection]]:
+        """The boxes of each frame: the detector's, or those of the last frame where nothing has moved since."""
+        new = [self._motion.needs(frame.time_ms, frame.image) for frame in batch]
+        looked = [frame.image for frame, needed in zip(batch, new, strict=True) if needed]
+        self.looked += len(looked)
+        answers = iter(self._models.detector.detect(looked) if looked else ())
+        found = []
+        for needed in new:
+            self._seen = next(answers) if needed else self._seen
+            found.append(self._seen)
+        return found
 
     def _vehicles(
         self, batch: list[DecodedFrame], found: Sequence[Sequence[Detection]]
@@ -314,6 +330,7 @@ def _result(frames: Frames, work: _Work, tracks: list[TrackResult], stages: Stag
     return RecordingResult(
         tracks=tuple(tracks),
         frames=work.frames,
+        looked=work.looked,
         decoded=frames.end.decoded,
         width=frames.info.width,
         height=frames.info.height,

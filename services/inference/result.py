@@ -53,6 +53,8 @@ class RecordingResult:
     seconds: Mapping[str, float]
     """Wall seconds by stage: ``decode`` (waiting for frames), ``detect``, ``track``, ``read``, and
     ``total``."""
+    looked: int = field(default=0, compare=False)
+    """Sampled frames that the detector looked at; in the others nothing had moved."""
     slowest_frame_s: float = field(default=0.0, compare=False)
     """Wall seconds that the frame took that took longest: its share of its batch, without waiting for it."""
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import AliasChoices, ByteSize, Field, FilePath, ValidationInfo, field_validator, model_validator
 
 from services.contracts.formats import Format, choose, parse, shipped
+from services.inference.core.motion import MotionOptions
 from services.inference.core.stitch import KeepOptions, StitchOptions
 from services.inference.core.tracker import TrackerOptions
 from services.inference.core.vote import VoteOptions
@@ -82,6 +83,18 @@ class PipelineSettings(Settings):
     )
     detect_overlap: float = Field(
         default=IOU, gt=0, le=1, description="Of two boxes that overlap by more than this share, the better one stays."
+    )
+    motion_threshold: float = Field(
+        default=_PIPELINE.motion.threshold,
+        ge=0,
+        le=255,
+        description="Levels of brightness by which the mean of 16 x 16 pixels must change for a frame to go through "
+        "the detector; else it takes the boxes of the frame before. 0 = every frame does.",
+    )
+    motion_most_ms: int = Field(
+        default=_PIPELINE.motion.most_ms,
+        ge=0,
+        description="A frame so long after the last one that went through the detector does in any case.",
     )
     start_score: float = Field(
         default=_PIPELINE.tracker.start_score, ge=0, le=1, description="Score that a box needs to start a track."
@@ -203,6 +216,7 @@ class PipelineSettings(Settings):
             stitch=StitchOptions(gap_ms=self.join_gap_ms),
             keep=KeepOptions(self.min_decided, self.min_confidence, self.single_score),
             wording=self._wording,
+            motion=MotionOptions(self.motion_threshold, self.motion_most_ms),
         )
 
     @property

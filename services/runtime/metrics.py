@@ -218,6 +218,11 @@ FRAMES_SAMPLED = _counter(
     "Frames handed to the detector.",
     do="Its rate under a backlog is what one worker can do: the figure for sizing.",
 )
+FRAMES_LOOKED = _counter(
+    "inference_frames_looked",
+    "Sampled frames that went through the detector; in the others nothing had moved.",
+    do="As many as sampled ones in still scenes: raise PLATEFLOW_MOTION_THRESHOLD a little.",
+)
 DETECTIONS = _counter(
     "inference_detections",
     "Plate boxes found.",
