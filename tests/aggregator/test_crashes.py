@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from unittest.mock import patch
 
+import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.aggregator import partition, tables
 from services.aggregator.core.aggregate import Outcome, replay
 from services.aggregator.core.config import Camera, Config, Options
 from services.aggregator.files import MemoryFiles
-from services.contracts.messages import Track
+from services.aggregator.handler import AggregatorHandler
+from services.contracts.messages import Run, Track
 from services.runtime.errors import Fenced, Stop
 from services.runtime.ports import Partition
-from tests.aggregator.build import NOON_MS, TRACKS, record, track
+from tests.aggregator.build import HOUR_MS, NOON_MS, TRACKS, record, track
 from tests.aggregator.test_aggregate import CONFIG, GROUND, logs
 from tests.aggregator.world import Cells, Crash, Fuse, Identity, World
 
@@ -142,6 +144,76 @@ def test_a_changed_camera_is_in_force_only_after_a_flush_and_a_checkpoint() -> N
     assert [plate.off_plan for plate in world.plates()] == [True, True, False]
 
 
+def test_a_changed_camera_file_between_two_flushes_never_changes_what_a_replay_gives() -> None:
+    """Published under the new configuration, then killed before the next flush: the replay goes by the same one."""
+    tracks = [track([NOON_MS + 20_000 * i], recording=f"r{i}", run=i) for i in range(3)]
+    moved = Config(default=Camera(cell=25))
+    world = World(tracks[:1])
+    world.live(CONFIG)
+    world.log += [record(1, tracks[1]), record(2, tracks[2])]
+
+    def die(handler: AggregatorHandler) -> None:
+        if handler.position(TRACKS) == 3:
+            raise Crash("the last track is published, and in no file")
+
+    with pytest.raises(Crash):
+        world.live(moved, flush_s=1000, each_batch=die)
+    world.live(moved)
+
+    assert [plate.off_plan for plate in world.plates()] == [True, True, False]
+    assert [row["off_plan"] for row in world.sightings()] == [True, True, False]
+    assert {path.split("/")[3] for path in world.cells() if "plane=image" in path} == {
+        "version=1280x720-k40",
+        "version=1280x720-k25",
+    }
+
+
+Deliveries = list[tuple[str, list[int]]]
+"""A plate and when it was seen, ms after noon; in the order in which their recordings arrive."""
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["A123BC77", "A12#BC77", "B456EK77"]),
+            st.lists(st.integers(0, 2000), min_size=1, max_size=6),
+        ),
+        min_size=2,
+        max_size=8,
+    ).flatmap(st.permutations),
+    st.lists(st.tuples(st.integers(1, 3), st.sampled_from(["killed", "rebalanced", "lost"])), max_size=4),
+    st.sampled_from([0.0, 1000.0]),
+)
+@example([("A123BC77", [0]), ("A123BC77", [199])], [(1, "rebalanced")], 0.0)
+@example([("A123BC77", [199]), ("A123BC77", [0]), ("A123BC77", [398])], [(1, "killed"), (1, "lost")], 1000.0)
+def test_deduplication_goes_on_exactly_after_a_crash_and_at_another_worker(
+    delivered: Deliveries, ends: list[tuple[int, str]], flush_s: float
+) -> None:
+    """Each life is another worker: it takes the partition, handles some recordings, and ends in one of three ways."""
+    tracks = [
+        track([NOON_MS + t for t in sorted(times)], plate, recording=f"rec-{n}", run=n, start_ms=NOON_MS)
+        for n, (plate, times) in enumerate(delivered)
+    ]
+    world = World(tracks)
+    for count, end in ends:
+        handler = world.handler(CONFIG, flush_s=flush_s)
+        start = handler.assigned(TRACKS, world.committed, 0) or 0
+        floor, first_new = world.committed or 0, max(start, world.committed or 0)
+        for taken in world.log[start : first_new + count]:
+            outgoing = handler.handle(taken)
+            world.published += outgoing if taken.offset >= floor else ()
+            world.committed = max(taken.offset + 1, floor)
+            if taken.offset >= floor:
+                handler.committed({TRACKS: world.committed})
+            handler.tick(float(taken.offset))
+        if end != "killed":
+            handler.revoked(TRACKS, lost=end == "lost")
+    world.live(CONFIG)
+
+    check(world, replay(tracks, CONFIG))
+
+
 def test_a_replay_publishes_nothing_and_writes_nothing_before_k() -> None:
     tracks = [track([NOON_MS + 1000 * i], number=i, start_ms=NOON_MS) for i in range(4)]
     world, fuse = World(tracks), Fuse(left=10**6)
@@ -170,12 +242,18 @@ def test_a_recording_counts_once_over_restarts_and_backfill_long_after() -> None
 
 
 def test_a_recording_without_any_sighting_is_in_the_ledger() -> None:
-    tracks = [track([NOON_MS]), track([NOON_MS + 3_700_000], recording="two", run=1, start_ms=NOON_MS + 3_600_000 - 50)]
-    hidden = track([NOON_MS + 10], recording="three", run=2)
-    world = World([*tracks, hidden])
+    """One whose only observation is suppressed, and one whose sightings all lie in the hour after that of its start."""
+    hidden = track([NOON_MS + 10], recording="hidden", run=1)
+    later = track([NOON_MS + HOUR_MS + 10], recording="later", run=2, start_ms=NOON_MS + HOUR_MS - 50)
+    world = World([track([NOON_MS]), hidden, later])
     world.live(CONFIG)
-
+    assert [plate.run.offset for plate in world.plates()] == [0, 2]
     assert len(world.ledger()) == 3
+
+    again = [msgspec.structs.replace(one, run=Run("plateflow.clips", 0, 9)) for one in (hidden, later)]
+    world.log += [record(3, again[0]), record(4, again[1])]
+    world.live(CONFIG)
+    assert [plate.run.offset for plate in world.plates()] == [0, 2]
 
 
 def test_a_superseded_aggregator_can_write_nothing_any_more_and_leaves() -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import msgspec
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.aggregator.core.config import Options
+from services.aggregator.core.aggregate import replay
+from services.aggregator.core.config import Config, Options
 from services.aggregator.core.dedup import Dedup, Published
 from services.aggregator.core.readings import PlateIndex, same_plate
+from services.contracts.messages import Run, Track
+from tests.aggregator.build import NOON_MS, track
 
 OPTIONS = Options()
 HERE = (10.0, 10.0)
@@ -117,6 +120,42 @@ def test_no_two_sightings_of_a_plate_are_nearer_than_200_ms_and_each_suppressed_
     for i, (text, time_ms) in enumerate(published):
         for other, at in published[:i]:
             assert not same_plate(text, other) or abs(time_ms - at) >= 200
+
+
+@st.composite
+def shuffled(draw: st.DrawFn) -> list[Track]:
+    """Recordings of one camera within the horizon, each with some vehicles, delivered in any order, some twice."""
+    log: list[Track] = []
+    for number in range(draw(st.integers(1, 8))):
+        start = NOON_MS + draw(st.sampled_from([0, 150, 1000, 1199, 1200, 60_000, 600_000]))
+        for vehicle in range(draw(st.integers(1, 2))):
+            times = sorted(start + draw(st.integers(0, 1500)) for _ in range(draw(st.integers(1, 8))))
+            log.append(
+                track(times, draw(plates), recording=f"rec-{number}", number=vehicle, start_ms=start, run=number)
+            )
+    again = [msgspec.structs.replace(one, run=Run("plateflow.clips", 0, 99)) for one in log if draw(st.booleans())]
+    order: list[Track] = draw(st.permutations([*log, *again]))
+    return order
+
+
+@given(shuffled())
+@example([track([NOON_MS + 1199], recording="b"), track([NOON_MS + 1000], recording="a", run=1)])
+def test_shuffled_delivery_keeps_sightings_200_ms_apart(log: list[Track]) -> None:
+    """Never two of a plate nearer than that, and each suppressed observation within it of a published one."""
+    published = replay(log, Config()).plates
+    runs: dict[str, Run] = {}
+    for one in log:
+        runs.setdefault(one.recording_id, one.run)
+    observed = [(one, seen.time_ms) for one in log if one.run == runs[one.recording_id] for seen in one.observations]
+
+    for i, sighting in enumerate(published):
+        for other in published[:i]:
+            assert not same_plate(sighting.plate, other.plate) or abs(sighting.time_ms - other.time_ms) >= 200
+    shown = {(one.track_id, one.time_ms) for one in published}
+    for one, time_ms in observed:
+        assert (one.id, time_ms) in shown or any(
+            same_plate(one.reading.text, near.plate) and abs(time_ms - near.time_ms) < 200 for near in published
+        )
 
 
 @given(deliveries, st.integers(0, 12), st.integers(0, 3000))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from services.aggregator import files as files_module
 from services.aggregator.files import Files, LocalFiles, MemoryFiles, Superseded
 from services.aggregator.files_s3 import S3Files
 from tests.aggregator.buckets import in_bucket
+from tests.support.cache import REPOSITORY
 from tests.support.s3 import S3Server
 
 Open = Callable[[], Files]
@@ -112,3 +117,58 @@ def test_many_claims_at_once_are_all_different(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert sorted(epochs) == list(range(1, 41))
+
+
+def test_whoever_claims_waits_until_a_write_under_way_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else its first look at the files could miss what is renamed right after."""
+    writer, heir = LocalFiles(tmp_path), LocalFiles(tmp_path)
+    claim = writer.claim("tracks-0")
+    claimed = threading.Event()
+    seen: list[bool] = []
+
+    def claim_too() -> None:
+        heir.claim("tracks-0")
+        claimed.set()
+
+    taking = threading.Thread(target=claim_too)
+    replace = files_module._replace
+
+    def slowly(target: Path, data: bytes) -> None:
+        if target.name == "x":
+            taking.start()
+            seen.append(claimed.wait(0.5))
+        replace(target, data)
+
+    monkeypatch.setattr(files_module, "_replace", slowly)
+    writer.write("a/x", b"in time", claim)
+    taking.join()
+
+    assert (seen, claimed.is_set()) == ([False], True)
+    with pytest.raises(Superseded):
+        writer.write("a/y", b"too late", claim)
+
+
+def test_a_writer_that_was_stopped_while_another_took_over_writes_nothing(tmp_path: Path) -> None:
+    """SIGSTOP right before the write; the next owner claims and writes; SIGCONT. A real process, a real lock."""
+    heir, path = LocalFiles(tmp_path), "a/x.parquet"
+    program = (
+        "import sys; from pathlib import Path; from services.aggregator.files import LocalFiles, Superseded\n"
+        "files = LocalFiles(Path(sys.argv[1])); claim = files.claim('tracks-0')\n"
+        "print('claimed', flush=True); sys.stdin.readline()\n"
+        "try: files.write(sys.argv[2], b'zombie', claim)\n"
+        "except Superseded: print('superseded', flush=True)\n"
+    )
+    zombie = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path), path],
+        cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert zombie.stdin is not None and zombie.stdout is not None
+    assert zombie.stdout.readline() == "claimed\n"
+    zombie.send_signal(signal.SIGSTOP)
+    zombie.stdin.write("write now\n")
+    zombie.stdin.flush()
+    heir.write(path, b"heir", heir.claim("tracks-0"))
+    zombie.send_signal(signal.SIGCONT)
+
+    assert zombie.communicate(timeout=30)[0] == "superseded\n"
+    assert heir.read(path) == b"heir"

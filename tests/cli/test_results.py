@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -50,19 +51,20 @@ def test_versions_are_told_apart_and_the_pointer_moves(files: LocalFiles | S3Fil
 def test_a_reader_sees_one_pointer_or_the_other_and_never_none(tmp_path: Path) -> None:
     make_current(LocalFiles(tmp_path), 1)
     done = threading.Event()
-    seen: set[int | None] = set()
 
-    def read() -> None:
+    def read() -> set[int | None]:
+        seen: set[int | None] = set()
         while not done.is_set():
-            seen.add(current(LocalFiles(tmp_path)))
+            seen.add(current(LocalFiles(tmp_path)))  # a torn pointer is an error
+        return seen
 
-    reader = threading.Thread(target=read)
-    reader.start()
-    for number in range(200):
-        make_current(LocalFiles(tmp_path), 1 + number % 2)
-    done.set()
-    reader.join()
-    assert seen <= {1, 2}
+    with ThreadPoolExecutor(1) as pool:
+        reader = pool.submit(read)
+        for number in range(200):
+            make_current(LocalFiles(tmp_path), 1 + number % 2)
+        done.set()
+        seen = reader.result()
+    assert seen and seen <= {1, 2}
 
 
 def test_of_two_who_move_the_pointer_at_once_the_later_claim_wins(tmp_path: Path) -> None:

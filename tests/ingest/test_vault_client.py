@@ -259,9 +259,12 @@ class Storage(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def storage() -> Iterator[tuple[str, type[Storage]]]:
-    """Its address by the name localhost (Vault's is 127.0.0.1), and the handler to set answers on."""
+    """Its address by the name localhost (Vault's is 127.0.0.1), and the handler to set answers on.
+
+    It also answers at 127.0.0.2, which nobody allows.
+    """
     handler = type("Answers", (Storage,), {"answers": {}, "asked": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = ThreadingHTTPServer(("0.0.0.0", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     yield f"http://localhost:{server.server_address[1]}", handler
@@ -307,7 +310,7 @@ def test_a_redirect_is_followed_within_the_allow_list_and_not_beyond(
     handler.answers = {
         "/moved": (302, {"Location": "/clip"}, b""),
         "/clip": (200, {}, CLIP),
-        "/astray": (302, {"Location": "http://127.0.0.2:9/clip"}, b""),
+        "/astray": (302, {"Location": f"{address.replace('localhost', '127.0.0.2')}/clip"}, b""),
         "/circle": (302, {"Location": "/circle"}, b""),
     }
     ours = client(vault.api, allowed_hosts=("localhost",))
