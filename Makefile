@@ -7,7 +7,7 @@ ARGS   ?=
 SHARED ?= ../shared
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz faults rolling dashboards bench check format docs train-detector train-recogniser clean
+.PHONY: help demo test fuzz faults mutants memory rolling dashboards bench check format docs train-detector train-recogniser clean
 
 help:  ## Print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -45,6 +45,12 @@ fuzz: $(VENV)/.installed-dev  ## Send 10,000 malformed messages, keys, camera fi
 
 faults: $(VENV)/.installed-dev  ## Break things on purpose for a long time, judge the results (ARGS="--faults 200 --seed 1")
 	@$(BIN)/python -m tests.faults $(ARGS)
+
+mutants: $(VENV)/.installed-dev  ## Break one rule at a time in a copy, see that a test notices (ARGS="--rule 4")
+	@$(BIN)/python -m tests.faults.mutants $(ARGS)
+
+memory: $(VENV)/.installed-dev  ## 10,000 announcements and 1,000 clips of one camera: memory over the run (ARGS=...)
+	@$(BIN)/python -m tests.faults.memory $(ARGS)
 
 rolling: $(VENV)/.installed-dev  ## Scale inference 1 to 4 to 1 and restart everything under load, judge the results
 	@$(BIN)/python -m tests.deploy.rolling $(ARGS)
