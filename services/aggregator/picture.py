@@ -1,7 +1,7 @@
 """The heatmap of one camera as a PNG, drawn from the aggregator's Parquet.
 
 In: the data folder. Out: a picture of the image plane (y downwards, over a frame of the camera if one is given) or of
-the plan. The colour scale is a square root, so that quiet cells can be told from empty ones beside busy ones.
+the plan. How it looks: `services.aggregator.chart`.
 """
 
 from __future__ import annotations
@@ -9,25 +9,21 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import unquote
 
-import matplotlib as mpl
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import PowerNorm
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from matplotlib.patheffects import withStroke
-from matplotlib.ticker import MaxNLocator
 
 from services.aggregator import tables
+from services.aggregator.chart import Chart, Grid, Look, Marks, draw
 from services.aggregator.core import grid
 from services.aggregator.core.area import SHARE, Area, most_significant
 from services.aggregator.core.grid import HOUR_MS, Cells
+from services.aggregator.core.outline import Shape, smallest_shape
 from services.aggregator.partition import POINTER, Pointer
+from services.aggregator.style import LIGHT
 
 Plane = Literal["image", "ground"]
 Measure = Literal["count", "passages", "dwell_ms"]
@@ -38,11 +34,8 @@ LABELS: dict[str, str] = {
     "passages": "vehicles per cell",
     "dwell_ms": "seconds of presence per cell",
 }
-INK, PALE_INK, PAPER, FIELD = "#1b2333", "#5a6475", "#ffffff", "#eef1f6"
-COLOURS = "inferno"
-AREA = "#0f8a5f"
+INK, PALE_INK, PAPER = LIGHT.ink, LIGHT.pale_ink, LIGHT.paper
 YEAR_MS = 365 * 86_400_000
-"""Outline of the most significant area: green, which the scale of colours has not."""
 
 
 class NothingToDraw(ValueError):
@@ -175,140 +168,72 @@ def area_of(heatmap: Heatmap, measure: Measure = "count", share: float = SHARE) 
     return most_significant(*grid_of(heatmap, measure), share)
 
 
+def shape_of(heatmap: Heatmap, measure: Measure = "count", share: float = SHARE) -> Shape:
+    """The smallest set of cells that holds ``share`` of the measure. ValueError where nothing is counted."""
+    return smallest_shape(*grid_of(heatmap, measure), share)
+
+
 def draw_heatmap(
     heatmap: Heatmap,
     out: Path,
     *,
     measure: Measure = "count",
     background: npt.NDArray[np.uint8] | None = None,
-    area: Area | None = None,
+    marks: Marks | None = None,
+    look: Look | None = None,
 ) -> Path:
-    """Writes a PNG. ``background``: a frame of the camera, or the plan, RGB (height, width, 3); ``area``: marked."""
-    aspect = heatmap.height / heatmap.width
-    width = 10.4 if aspect < 1 else 7.4
-    with mpl.rc_context({"font.size": 11, "axes.edgecolor": INK, "text.color": INK, "axes.labelcolor": INK}):
-        figure = Figure(figsize=(width, min(max((width - 2.2) * aspect + 1.6, 4.0), 12.0)), facecolor=PAPER)
-        FigureCanvasAgg(figure)
-        axes = figure.add_axes((0.085, 0.105, 0.765, 0.755))
-        _paint(figure, axes, heatmap, measure, background)
-        if area is not None:
-            mark_area(axes, area)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(out, dpi=130, facecolor=PAPER, bbox_inches="tight", pad_inches=0.2)
-    return out
+    """Writes a PNG. ``background``: a frame of the camera, or the plan, RGB (height, width, 3)."""
+    title, facts = titles(heatmap)
+    made = Chart(chart_grid(heatmap, measure), title, facts, background, marks or Marks())
+    return draw(made, out, look or Look())
 
 
-def _paint(
-    figure: Figure, axes: Any, heatmap: Heatmap, measure: Measure, background: npt.NDArray[np.uint8] | None
-) -> None:
-    values = matrix(heatmap, measure)
-    rows, columns = values.shape
-    k = heatmap.k
-    axes.set_facecolor(FIELD)
-    if background is not None:
-        axes.imshow(faded(background), extent=(0, heatmap.width, heatmap.height, 0), zorder=0, aspect="auto")
-    top = float(np.nanmax(values)) if np.isfinite(values).any() else 1.0
-    mesh = axes.pcolormesh(
-        np.arange(columns + 1) * k,
-        np.arange(rows + 1) * k,
-        values,
-        cmap=COLOURS,
-        norm=PowerNorm(0.5, vmin=0, vmax=top),
-        alpha=0.78 if background is not None else 1.0,
-        edgecolors="none" if background is not None else (1, 1, 1, 0.12),
-        linewidth=0.4,
-        zorder=1,
+def chart_grid(heatmap: Heatmap, measure: Measure = "count") -> Grid:
+    """A heatmap as `services.aggregator.chart` draws it."""
+    return Grid(
+        *grid_of(heatmap, measure),
+        LABELS[measure],
+        length_of(heatmap),
+        whole=measure != "dwell_ms",
+        metres_per_unit=heatmap.metres_per_unit,
     )
-    axes.set(xlim=(0, heatmap.width), ylim=(heatmap.height, 0), aspect="equal")
-    unit = "pixels" if heatmap.plane == "image" else "plan units"
-    axes.set_xlabel(f"x, {unit}")
-    axes.set_ylabel(f"y, {unit}")
-    axes.tick_params(colors=INK, length=3)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    _titles(axes, heatmap)
-    if heatmap.metres_per_unit:
-        scale_bar(axes, heatmap.width, heatmap.metres_per_unit)
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    bar = figure.colorbar(mesh, cax=axes.inset_axes((1.025, 0, 0.022 / min(1.0, columns / rows), 1)))
-    bar.set_label(LABELS[measure])
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(length=3, colors=INK)
-    bar.locator = MaxNLocator(6, integer=measure != "dwell_ms")
-    bar.update_ticks()
 
 
-def _titles(axes: Any, heatmap: Heatmap) -> None:
+def length_of(heatmap: Heatmap) -> str:
+    """The unit of positions."""
+    if heatmap.plane == "image":
+        return "pixels"
+    return "metres" if heatmap.metres_per_unit == 1 else "plan units"
+
+
+def titles(heatmap: Heatmap) -> tuple[str, list[str]]:
+    """What is shown, and the facts about it."""
     counts = np.array(list(heatmap.cells.values())).sum(axis=0)
-    unit = "pixels" if heatmap.plane == "image" else "plan units"
     facts = [
         span(heatmap.first_ms, heatmap.end_ms),
-        f"{counts[0]:,} sightings",
+        f"{counts[0]:,} sighting{'' if counts[0] == 1 else 's'}",
         *([f"{heatmap.vehicles:,} vehicle{'' if heatmap.vehicles == 1 else 's'}"] if heatmap.vehicles else []),
-        f"cells {heatmap.k:g} × {heatmap.k:g} {unit}",
+        f"cells {heatmap.k:g} × {heatmap.k:g} {length_of(heatmap)}",
     ]
     if heatmap.off_plan:
         facts.append(f"{heatmap.off_plan:,} off the plan")
+    return f"{heatmap.camera}: {subject(heatmap)}", facts
+
+
+def subject(heatmap: Heatmap) -> str:
+    """What was counted where, as a headline says it."""
     label = grid.label_of(heatmap.version)
-    where = "where number plates were seen" if heatmap.plane == "image" else "where vehicles were, on the plan"
     if label != grid.PLATE:
-        where = f"where “{label}” was seen{'' if heatmap.plane == 'image' else ', on the plan'}"
-    for text, up, style in (
-        (f"{heatmap.camera}: {where}", 28, {"fontsize": 14, "fontweight": "bold"}),
-        ("   ·   ".join(facts), 10, {"fontsize": 10, "color": PALE_INK}),
-    ):
-        axes.annotate(text, (0, 1), (0, up), xycoords="axes fraction", textcoords="offset points", **style)
-
-
-def mark_area(axes: Any, area: Area) -> None:
-    """Draws the most significant area over a picture, and writes below, where no cell is, what part it holds."""
-    size = (area.right - area.left, area.bottom - area.top)
-    for colour, width in ((PAPER, 4.0), (AREA, 2.0)):  # pale below, so that it shows on bright and dark
-        axes.add_patch(Rectangle((area.left, area.top), *size, fill=False, edgecolor=colour, linewidth=width, zorder=3))
-    axes.annotate(
-        f"smallest rectangle with {area.held:.0%}",
-        (1, 0),
-        (0, -50),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        ha="right",
-        color=AREA,
-        fontsize=10,
-        fontweight="bold",
-    )
-
-
-def scale_bar(axes: Any, width: float, metres_per_unit: float) -> None:
-    """A bar of 1, 2, 5, 10 ... metres near the lower left corner, about a fifth of the plan wide."""
-    metres = width * metres_per_unit / 5
-    power = 10.0 ** np.floor(np.log10(metres))
-    length = max(power * step for step in (1, 2, 5) if power * step <= metres)
-    part = length / metres_per_unit / width
-    outline = [withStroke(linewidth=3, foreground=PAPER)]
-    for colour, thick in ((PAPER, 6.0), (INK, 3.0)):
-        axes.plot(
-            (0.03, 0.03 + part), (0.035, 0.035), transform=axes.transAxes, color=colour, linewidth=thick, zorder=5,
-            solid_capstyle="butt",
-        )  # fmt: skip
-    axes.text(
-        0.03, 0.05, f"{length:g} m", transform=axes.transAxes, fontsize=11, fontweight="bold", zorder=6,
-        path_effects=outline,
-    )  # fmt: skip
-
-
-def faded(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Grey and pale, so that only the heat has colour."""
-    grey = frame.astype(np.float64) @ np.array([0.299, 0.587, 0.114])
-    pale = np.clip(110 + grey * 0.55, 0, 255).astype(np.uint8)
-    return np.repeat(pale[:, :, None], 3, axis=2)
+        return f"where “{label}” was seen{'' if heatmap.plane == 'image' else ', on the plan'}"
+    return "where number plates were seen" if heatmap.plane == "image" else "where vehicles were, on the plan"
 
 
 def span(first_ms: int, end_ms: int) -> str:
     """ "2023-11-14 21:00 to 23:00 UTC"; with seconds where it does not begin and end with a minute. Of files whose date
-    nobody knows, so that their time counts from 0, "0:00 to 1:00 from the beginning" in hours and minutes."""
+    nobody knows, so that their time counts from 0: "0:00:00 to 0:01:30 from the beginning"."""
     if end_ms < YEAR_MS:
-        hours = [f"{ms // 3_600_000}:{ms // 60_000 % 60:02}" for ms in (first_ms, end_ms)]
-        return f"{hours[0]} to {hours[1]} from the beginning"
+        clocks = [f"{ms // 3_600_000}:{ms // 60_000 % 60:02}:{ms // 1000 % 60:02}" for ms in (first_ms, end_ms)]
+        return f"{clocks[0]} to {clocks[1]} from the beginning"
     first = datetime.datetime.fromtimestamp(first_ms // 1000, datetime.UTC)
     end = datetime.datetime.fromtimestamp(end_ms // 1000, datetime.UTC)
     clock = "%H:%M:%S" if first.second or end.second else "%H:%M"

@@ -17,7 +17,9 @@ from typing import Annotated
 
 import typer
 
+from services.aggregator.chart import Look
 from services.aggregator.picture import NothingToDraw, Plane
+from services.aggregator.style import NARROWEST, STYLES, WIDEST, Tone
 from services.aggregator.tables import BadFile
 from services.cli import heatmap_files, heatmap_quads
 from services.cli.background import NoPicture, Picture, read_background
@@ -75,7 +77,7 @@ def heatmap(
         typer.Option(
             "--area",
             metavar="SHARE",
-            help="Mark the smallest rectangle with this share, as 0.8; written beside as JSON.",
+            help="Mark the smallest rectangle and the smallest shape with this share, as 0.8; written beside as JSON.",
         ),
     ] = None,
     csv: Annotated[
@@ -84,6 +86,11 @@ def heatmap(
     ] = None,
     sheet: Annotated[
         str | None, typer.Option(metavar="K,K,…", help="Compare several cell sizes in one picture, as 20,30,40,60.")
+    ] = None,
+    style: Annotated[Tone, typer.Option(help="A light or a dark page.")] = "light",
+    width: Annotated[
+        int | None,
+        typer.Option(min=NARROWEST, max=WIDEST, help="Pixels across; text stays readable at any."),
     ] = None,
     cameras: Annotated[
         Path | None,
@@ -110,10 +117,11 @@ def heatmap(
     All about it: docs/heatmaps.md.
     """
     cells = _cells(sheet, share, cell, csv)
+    look = Look(STYLES[style], width)
     paths = _paths(sources)
     if len(paths) == 1 and _is_text(paths[0]):
         _check_quads(camera, plane, from_ or to or label, weight)
-        wanted = heatmap_quads.Wanted(out, _pixels(cell), compatible, csv, share, background, tuple(cells))
+        wanted = heatmap_quads.Wanted(out, _pixels(cell), compatible, csv, share, background, tuple(cells), look)
         _draw_quads(paths[0], wanted)
         return
     if compatible:
@@ -122,7 +130,7 @@ def heatmap(
     for one in sizes:
         _check(out, one, plane)
     question = Question(camera, plane, label, _times(from_, to), cell, MEASURES[weight])
-    asked = Asked(question, out, tuple(cells), share, csv)
+    asked = Asked(question, out, tuple(cells), share, csv, look)
     over = _picture(background)
     if is_video(paths[0]):
         with read_videos(paths, results, cameras, camera) as (folder, code):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from services.aggregator import picture
+from services.aggregator.chart import Look, Marks
 from services.aggregator.picture import Heatmap, Measure
 from services.cli import area_file, heatmap_quads
 from services.cli.background import Picture
@@ -29,6 +30,7 @@ class Asked:
     share: float | None = None
     """Of the most significant area."""
     csv: Path | None = None
+    look: Look | None = None
 
 
 def draw(files: Files, asked: Asked, background: Picture | None) -> str:
@@ -41,24 +43,27 @@ def draw(files: Files, asked: Asked, background: Picture | None) -> str:
 def _draw_one(files: Files, asked: Asked, background: Picture | None) -> str:
     measure = asked.question.measure
     drawn = load(files, asked.question)
-    area = None if asked.share is None else picture.area_of(drawn, measure, asked.share)
-    picture.draw_heatmap(drawn, asked.out, measure=measure, background=background, area=area)
+    marks = Marks()
+    if asked.share is not None:
+        marks = Marks(picture.area_of(drawn, measure, asked.share), picture.shape_of(drawn, measure, asked.share))
+    picture.draw_heatmap(drawn, asked.out, measure=measure, background=background, marks=marks, look=asked.look)
     if asked.csv is not None:
         heatmap_quads.write_grid(picture.grid_of(drawn, measure)[0], asked.csv)
-    said = _said(drawn, asked.out)
-    return said if area is None else f"{said}\n{area_file.write(area, asked.out)}"
+    return _said(drawn, asked.out) + area_file.write(marks, asked.out)
 
 
 def _draw_sheet(files: Files, asked: Asked, background: Picture | None) -> str:
     measure = asked.question.measure
     found = [load(files, replace(asked.question, cell=cell)) for cell in asked.cells]
     panels = [
-        Panel(f"cells {drawn.k:g} × {drawn.k:g}: {picture.LABELS[measure]}", *picture.grid_of(drawn, measure))
-        for drawn in found
+        Panel(
+            f"cells {one.k:g} × {one.k:g} {picture.length_of(one)}", picture.chart_grid(one, measure), None, background
+        )
+        for one in found
     ]
-    drawn = found[0]
-    draw_sheet(panels, f"{drawn.camera}: {picture.span(drawn.first_ms, drawn.end_ms)}", asked.out, background)
-    return f"{_said(drawn, asked.out)}, {len(panels)} cell sizes"
+    title, facts = picture.titles(found[0])
+    draw_sheet(panels, title, asked.out, [fact for fact in facts if not fact.startswith("cells")], asked.look)
+    return f"{_said(found[0], asked.out)}, {len(panels)} cell sizes"
 
 
 def _said(drawn: Heatmap, out: Path) -> str:

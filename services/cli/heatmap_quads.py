@@ -16,8 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
+from services.aggregator.chart import Grid, Look, Marks
 from services.aggregator.core import quads
-from services.aggregator.core.area import Area, most_significant
+from services.aggregator.core.area import most_significant
+from services.aggregator.core.outline import smallest_shape
 from services.aggregator.picture import NothingToDraw
 from services.cli import area_file, quad_pictures
 from services.cli.background import NoPicture, read_background
@@ -42,6 +44,7 @@ class Wanted:
     background: Path | None = None
     sheet: tuple[float, ...] = ()
     """Cell sizes to compare in one picture, instead."""
+    look: Look | None = None
 
 
 def draw(source: Path, wanted: Wanted) -> str:
@@ -85,7 +88,10 @@ def _exact(source: Path, file: QuadFile, wanted: Wanted) -> str:
     if not found.plates:
         raise NothingToDraw(f"there are no plates in {source}, but {_left_out(found)}")
     share = wanted.area
-    area = most_significant(found.counts, found.x, found.y, share) if share is not None else None
+    marks = Marks()
+    if share is not None:
+        grid = found.counts, found.x, found.y
+        marks = Marks(most_significant(*grid, share), smallest_shape(*grid, share))
     name = file.name or source.stem
     out = wanted.out
     if out.suffix.lower() != ".png":
@@ -93,18 +99,23 @@ def _exact(source: Path, file: QuadFile, wanted: Wanted) -> str:
         out = out / f"{file_name(name) or source.stem}_{'sheet' if wanted.sheet else f'k{wanted.k}'}.png"
     if wanted.sheet:
         return _sheet(file, name, out, wanted)
-    quad_pictures.draw_areas(found, wanted.k, name, out, area=area, background=_background(wanted.background))
+    over = _background(wanted.background)
+    quad_pictures.draw_areas(found, wanted.k, name, out, marks=marks, background=over, look=wanted.look)
     if wanted.csv is not None:
         write_grid(np.round(found.counts, 6), wanted.csv)
     left_out = f", {_left_out(found)}" if found.thin or found.outside else ""
-    return f"{_number(found.plates)} drawn{left_out}: {out}{_area(area, out)}"
+    return f"{_number(found.plates)} drawn{left_out}: {out}{area_file.write(marks, out)}"
 
 
 def _sheet(file: QuadFile, name: str, out: Path, wanted: Wanted) -> str:
     found = [(k, quads.by_area(file.quads, file.width, file.height, k)) for k in map(_whole, wanted.sheet)]
-    panels = [Panel(f"cells {k} × {k} pixels", one.counts, one.x, one.y) for k, one in found]
+    over = _background(wanted.background)
+    panels = [
+        Panel(f"cells {k} × {k} pixels", Grid(one.counts, one.x, one.y, "plates per cell", whole=False), None, over)
+        for k, one in found
+    ]
     plates = found[0][1].plates
-    draw_sheet(panels, f"{name}: {_number(plates)}", out, _background(wanted.background))
+    draw_sheet(panels, f"{name}: where number plates were seen", out, [_number(plates)], wanted.look)
     return f"{_number(plates)} drawn with {len(panels)} cell sizes: {out}"
 
 
@@ -133,10 +144,6 @@ def _left_out(found: quads.AreaCounts) -> str:
         if count
     ]
     return " and ".join(reasons) + " left out"
-
-
-def _area(area: Area | None, out: Path) -> str:
-    return "" if area is None else f"\n{area_file.write(area, out)}"
 
 
 def _background(path: Path | None) -> npt.NDArray[np.uint8] | None:

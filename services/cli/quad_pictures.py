@@ -8,17 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import matplotlib.style
 import numpy as np
 import numpy.typing as npt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from services.aggregator import picture
-from services.aggregator.core.area import Area
+from services.aggregator.chart import Chart, Grid, Look, Marks, draw
 from services.aggregator.core.quads import AreaCounts
 
 Counts = npt.NDArray[np.int64]
@@ -57,47 +54,17 @@ def draw_areas(
     name: str,
     out: Path,
     *,
-    area: Area | None = None,
+    marks: Marks | None = None,
     background: npt.NDArray[np.uint8] | None = None,
+    look: Look | None = None,
 ) -> None:
-    """Our heatmap. ``background``: a frame of the video, RGB; ``area``: the most significant one, to be marked."""
-    width, height = float(found.x[-1]), float(found.y[-1])
-    ink = picture.INK
-    with mpl.rc_context({"font.size": 11, "axes.edgecolor": ink, "text.color": ink, "axes.labelcolor": ink}):
-        figure, axes = _figure(height / width, picture.PAPER)
-        axes.set_facecolor(picture.FIELD)
-        if background is not None:
-            axes.imshow(picture.faded(background), extent=(0, width, height, 0), zorder=0)
-        values = np.where(found.counts > 0, found.counts, np.nan)
-        mesh = axes.pcolormesh(
-            found.x,
-            found.y,
-            values,
-            cmap=picture.COLOURS,
-            norm=PowerNorm(0.5, vmin=0, vmax=float(found.counts.max())),
-            alpha=1.0 if background is None else 0.78,
-        )
-        axes.set(xlim=(0, width), ylim=(height, 0), aspect="equal", xlabel="x, pixels", ylabel="y, pixels")
-        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-        axes.tick_params(colors=ink, length=3)
-        if area is not None:
-            picture.mark_area(axes, area)
-        _titles(axes, found, k, name)
-        _bar(figure, axes, mesh).set_label("plates per cell")
-        _save(figure, out, picture.PAPER)
-
-
-def _titles(axes: Any, found: AreaCounts, k: int, name: str) -> None:
+    """Our heatmap. ``background``: a frame of the video, RGB."""
     left_out = found.thin + found.outside
     facts = [f"{found.plates:,} plate{'' if found.plates == 1 else 's'}", f"cells {k} × {k} pixels"]
     facts += [f"{left_out:,} left out"] if left_out else []
-    for text, up, style in (
-        (f"{name}: where number plates were seen", 28, {"fontsize": 14, "fontweight": "bold"}),
-        ("   ·   ".join(facts), 10, {"fontsize": 10, "color": picture.PALE_INK}),
-    ):
-        axes.annotate(
-            text, (0, 1), (0, up), xycoords="axes fraction", textcoords="offset points", parse_math=False, **style
-        )
+    grid = Grid(found.counts, found.x, found.y, "plates per cell", whole=False)
+    title = f"{name}: where number plates were seen"
+    draw(Chart(grid, title, facts, background, marks or Marks()), out, look or Look())
 
 
 def _figure(aspect: float, paper: str | None = None) -> tuple[Figure, Any]:

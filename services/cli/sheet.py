@@ -1,4 +1,4 @@
-"""Several cell sizes in one picture, so that one can be chosen: the same counts, each with its own scale."""
+"""Several grids in one picture, side by side: cell sizes to choose from, or two times with what differs."""
 
 from __future__ import annotations
 
@@ -6,36 +6,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
-import numpy.typing as npt
 import typer
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import PowerNorm
-from matplotlib.figure import Figure
+from matplotlib.colors import Normalize
+from matplotlib.ticker import MaxNLocator
 
-from services.aggregator import picture
+from services.aggregator import chart
+from services.aggregator.chart import Grid, Look, Picture
+from services.aggregator.style import NATURAL, SMALL, Page, heading, save
 
-Floats = npt.NDArray[np.float64]
 MOST = 12
 """Panels of a sheet."""
-INCHES = 4.6
-"""Width of a panel."""
-BESIDE, BELOW, TITLE = 1.3, 0.8, 0.55
-"""Inches for the numbers around a panel, and for the title above all."""
+NARROW = 3.6
+"""Inches that a panel must have, with all around it."""
+LEFT, BAR, BELOW, ABOVE = 0.62, 0.95, 0.5, 0.34
+"""Inches beside a panel, and for the line above it."""
+EDGE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One cell size."""
+    """One grid."""
 
     title: str
-    values: Floats
-    """(rows, columns), first row at the top; 0 or nan where nothing is."""
-    x: Floats
-    """Edges of the columns."""
-    y: Floats
+    grid: Grid
+    scale: Normalize | None = None
+    """None: its own."""
+    background: Picture | None = None
 
 
 def parse_cells(text: str) -> list[float]:
@@ -49,41 +46,35 @@ def parse_cells(text: str) -> list[float]:
     return cells
 
 
-def draw_sheet(panels: Sequence[Panel], title: str, out: Path, background: npt.NDArray[np.uint8] | None = None) -> None:
-    """Writes a PNG. ``background``: RGB, below each panel."""
-    columns = min(len(panels), 3 if len(panels) > 4 else 2)
+def draw_sheet(
+    panels: Sequence[Panel], title: str, out: Path, facts: Sequence[str] = (), look: Look | None = None
+) -> None:
+    """Writes a PNG; as many panels beside each other as can be read. All panels have the shape of the first."""
+    columns = min(len(panels), 3 if len(panels) > 4 or len(panels) == 3 else 2)
+    look = look or Look()
+    page, style = Page(look.width or (NATURAL if columns < 3 else NATURAL * 7 // 5)), look.style
+    columns = max(1, min(columns, int((page.inches - EDGE) / NARROW)))
     rows = -(-len(panels) // columns)
-    tall = INCHES * min(max(float(panels[0].y[-1] / panels[0].x[-1]), 0.3), 2.0)
-    wide, high = columns * (INCHES + BESIDE), rows * (tall + BELOW) + TITLE
-    with mpl.rc_context({"font.size": 9, "axes.edgecolor": picture.INK, "text.color": picture.INK}):
-        figure = Figure(figsize=(wide, high), facecolor=picture.PAPER)
-        FigureCanvasAgg(figure)
-        figure.text(0.5 / wide, 1 - 0.35 / high, title, fontsize=14, fontweight="bold", parse_math=False)
+    head = heading(page, title, facts, page.inches - 2 * EDGE)
+    wide = (page.inches - EDGE) / columns - LEFT - BAR
+    aspect = min(max(float(panels[0].grid.y[-1] / panels[0].grid.x[-1]), 0.1), 2.0)
+    named = [page.lines(panel.title, wide + BAR * 0.9, SMALL) for panel in panels]
+    above = ABOVE + 0.19 * (max(map(len, named)) - 1)
+    tall = wide * aspect
+    height = EDGE + head.height + rows * (above + tall + BELOW) + 0.1
+    with style.applied(9):
+        figure = page.figure(height, style)
+        head.draw(figure, EDGE, EDGE, style)
         for index, panel in enumerate(panels):
             row, column = divmod(index, columns)
-            left, top = column * (INCHES + BESIDE) + 0.5, TITLE + row * (tall + BELOW) + 0.3
-            axes = figure.add_axes((left / wide, 1 - (top + tall) / high, INCHES / wide, tall / high))
-            _paint(figure, axes, panel, background)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(out, dpi=130, facecolor=picture.PAPER)
-
-
-def _paint(figure: Figure, axes: Axes, panel: Panel, background: npt.NDArray[np.uint8] | None) -> None:
-    width, height = float(panel.x[-1]), float(panel.y[-1])
-    values = np.where(panel.values > 0, panel.values, np.nan)
-    axes.set_facecolor(picture.FIELD)
-    if background is not None:
-        axes.imshow(picture.faded(background), extent=(0, width, height, 0), zorder=0)
-    mesh = axes.pcolormesh(
-        panel.x,
-        panel.y,
-        values,
-        cmap=picture.COLOURS,
-        norm=PowerNorm(0.5, vmin=0, vmax=float(np.nanmax(values))),
-        alpha=1.0 if background is None else 0.78,
-    )
-    axes.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
-    axes.set_title(panel.title, fontsize=10, loc="left", color=picture.PALE_INK)
-    axes.tick_params(colors=picture.PALE_INK, length=3)
-    bar = figure.colorbar(mesh, cax=axes.inset_axes((1.02, 0, 0.03, 1)))
-    bar.outline.set_visible(False)
+            left = EDGE + column * (LEFT + wide + BAR) + LEFT - EDGE / 2
+            bottom = height - EDGE - head.height - row * (above + tall + BELOW) - above - tall
+            place = (left / page.inches, bottom / height, wide / page.inches, tall / height)
+            axes = figure.add_axes(place)
+            mesh = chart.paint(axes, panel.grid, style, panel.background, panel.scale)
+            axes.set_title("\n".join(named[index]), fontsize=SMALL, loc="left", color=style.ink, fontweight="bold")
+            axes.xaxis.set_major_locator(MaxNLocator(max(2, min(8, int(wide / 0.7))), integer=True))
+            axes.yaxis.set_major_locator(MaxNLocator(max(2, min(8, int(tall / 0.5))), integer=True))
+            side = figure.add_axes(((left + wide + 0.1) / page.inches, place[1], 0.14 / page.inches, place[3]))
+            chart.bar(figure, side, mesh, panel.grid, style, tall)
+        save(figure, out)

@@ -12,12 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.aggregator import picture
+from services.aggregator.analysis import load_sightings
 from services.aggregator.core.config import Camera, Config
 from services.aggregator.local import LocalAggregator
 from services.aggregator.picture import Heatmap, Plane
 from services.cli.background import read_background
 from services.cli.heatmap_files import in_folder
 from services.cli.redraw import heatmap_of_sightings
+from services.cli.zones import gate_of
+from services.contracts.gates import holds
 from services.contracts.kerberos import MAX_TIME_MS
 from services.contracts.messages import Box
 from tests.aggregator.build import HOUR_MS, NOON_MS, track
@@ -246,6 +249,30 @@ def test_the_area_is_told_as_a_polygon_such_as_zones_are(data: Path, tmp_path: P
     (left, top), _, (right, bottom), _ = told["polygon"]
     assert (left, top) == (told["relative"]["x"], told["relative"]["y"])
     assert 0 <= left < right <= 1 and 0 <= top < bottom <= 1
+
+
+def test_the_smallest_shape_is_a_file_that_plateflow_run_takes_as_zones(
+    data: Path, tmp_path: Path, plateflow: Plateflow
+) -> None:
+    assert plateflow("heatmap", data, "--out", tmp_path / "heat.png", "--area", "0.8") == 0
+    gate = gate_of([str(tmp_path / "heat.zones.json")], [])
+    sightings = load_sightings(data, camera=CAMERA)
+    within = [
+        any(holds(zone, x / 1280, y / 720) for zone in gate.zones)
+        for x, y in zip(sightings["center_x"], sightings["center_y"], strict=True)
+    ]
+
+    assert sum(within) >= 0.8 * len(within)
+    assert f"{sum(within) / len(within):.0%} lie within {len(gate.zones)} polygons" in plateflow.out
+
+
+def test_a_dark_picture_of_any_width_can_be_had(data: Path, tmp_path: Path, plateflow: Plateflow) -> None:
+    for sheet in ((), ("--sheet", "20,40")):
+        out = tmp_path / "heat.png"
+        assert plateflow("heatmap", data, "--out", out, "--style", "dark", "--width", "600", *sheet) == 0
+        image = cv2.imread(str(out))
+        assert image is not None and abs(image.shape[1] - 600) <= 1 and image[:5].mean() < 60
+    assert plateflow("heatmap", data, "--out", tmp_path / "heat.png", "--width", "20") == 2
 
 
 def test_no_vehicle_that_drives_by_stands_in_the_background_made_of_a_video(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_page_has_commands_of_both_kinds() -> None:
-    assert {command.split()[1] for command in COMMANDS} == {"heatmap", "calibrate"}
+    assert {command.split()[1] for command in COMMANDS} == {"heatmap", "run", "calibrate"}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -56,9 +56,13 @@ def test_a_command_runs_as_written_and_leaves_what_it_names(
     command: str, workplace: Path, plateflow: Plateflow, colours: ColourDetector
 ) -> None:
     words = shlex.split(command)
+    if words[1] == "run":
+        (workplace / "gate.zones.json").write_text("[[[0, 0], [1, 0], [1, 1], [0, 1]]]")
 
     assert plateflow(*words[1:]) == 0, plateflow.err
     for option in ("--out", "--csv"):
         if option in words:
             assert (workplace / words[words.index(option) + 1]).exists()
-    assert ("--area" in words) == bool(list(workplace.glob("*.area.json")))
+    written = {path.name for path in workplace.glob("*.json") if words[1] == "heatmap"}
+    assert ("--area" in words) == any(name.endswith(".area.json") for name in written)
+    assert ("--area" in words) == any(name.endswith(".zones.json") for name in written)
