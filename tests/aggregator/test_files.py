@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from services.aggregator import files as files_module
+from services.aggregator.core.aggregate import replay
 from services.aggregator.files import Files, LocalFiles, MemoryFiles, Superseded
 from services.aggregator.files_s3 import S3Files
+from services.aggregator.settings import DataSettings
+from services.runtime.errors import Fenced
 from tests.aggregator.buckets import in_bucket
+from tests.aggregator.build import NOON_MS, TRACKS, track
+from tests.aggregator.test_aggregate import CONFIG
+from tests.aggregator.test_crashes import check
+from tests.aggregator.world import Crash, Fuse, World
 from tests.support.cache import REPOSITORY
 from tests.support.s3 import S3Server
 
@@ -148,27 +157,87 @@ def test_whoever_claims_waits_until_a_write_under_way_is_done(tmp_path: Path, mo
         writer.write("a/y", b"too late", claim)
 
 
-def test_a_writer_that_was_stopped_while_another_took_over_writes_nothing(tmp_path: Path) -> None:
-    """SIGSTOP right before the write; the next owner claims and writes; SIGCONT. A real process, a real lock."""
-    heir, path = LocalFiles(tmp_path), "a/x.parquet"
-    program = (
-        "import sys; from pathlib import Path; from services.aggregator.files import LocalFiles, Superseded\n"
-        "files = LocalFiles(Path(sys.argv[1])); claim = files.claim('tracks-0')\n"
-        "print('claimed', flush=True); sys.stdin.readline()\n"
-        "try: files.write(sys.argv[2], b'zombie', claim)\n"
-        "except Superseded: print('superseded', flush=True)\n"
-    )
+WRITER = """
+import sys
+from tests.aggregator.test_files import opened
+from services.aggregator.files import Superseded
+
+files = opened(sys.argv[1:])
+claim = files.claim("tracks-0")
+files.read("a/x.parquet")
+print("claimed", flush=True)
+sys.stdin.readline()
+try:
+    files.write("a/x.parquet", b"zombie", claim)
+except Superseded:
+    print("superseded", flush=True)
+"""
+
+
+def opened(where: Sequence[str]) -> Files:
+    """The files in a folder, or in a bucket: endpoint, access key, secret key, url."""
+    if len(where) == 1:
+        return LocalFiles(Path(where[0]))
+    endpoint, access_key, secret_key, url = where
+    keys = SecretStr(access_key), SecretStr(secret_key)
+    return S3Files(DataSettings(url=url, endpoint=endpoint, access_key=keys[0], secret_key=keys[1]))
+
+
+@pytest.mark.parametrize("kind", ["local", pytest.param("s3", marks=pytest.mark.s3)])
+def test_a_writer_that_was_stopped_while_another_took_over_writes_nothing(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """SIGSTOP right before the write; the next owner claims and writes; SIGCONT. A real process, and no luck."""
+    where = [str(tmp_path / "data")]
+    if kind == "s3":
+        server: S3Server = request.getfixturevalue("s3")
+        where = [server.endpoint_url, server.access_key, server.secret_key, f"s3://{server.new_bucket()}/data"]
+    heir = opened(where)
     zombie = subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path), path],
+        [sys.executable, "-c", WRITER, *where],
         cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert zombie.stdin is not None and zombie.stdout is not None
-    assert zombie.stdout.readline() == "claimed\n"
-    zombie.send_signal(signal.SIGSTOP)
-    zombie.stdin.write("write now\n")
-    zombie.stdin.flush()
-    heir.write(path, b"heir", heir.claim("tracks-0"))
-    zombie.send_signal(signal.SIGCONT)
+    try:
+        assert zombie.stdout.readline() == "claimed\n"
+        zombie.send_signal(signal.SIGSTOP)
+        zombie.stdin.write("write now\n")
+        zombie.stdin.flush()
+        heir.write("a/x.parquet", b"heir", heir.claim("tracks-0"))
+        zombie.send_signal(signal.SIGCONT)
+        said = zombie.communicate(timeout=60)[0]
+    finally:
+        zombie.kill()
 
-    assert zombie.communicate(timeout=30)[0] == "superseded\n"
-    assert heir.read(path) == b"heir"
+    assert said == "superseded\n"
+    assert heir.read("a/x.parquet") == b"heir"
+
+
+@pytest.mark.parametrize("nth", range(14))
+def test_killed_before_or_after_any_write_to_the_disk_nothing_is_lost_and_nothing_counts_twice(
+    nth: int, tmp_path: Path
+) -> None:
+    """After: the file is there, and nobody was told so, like a PUT whose answer was lost."""
+    tracks = [track([NOON_MS + 1000 * i], number=i, start_ms=NOON_MS) for i in range(4)]
+    world = World(tracks, files=LocalFiles(tmp_path))
+    with contextlib.suppress(Crash):
+        world.live(CONFIG, Fuse(nth), batch=2)
+    world.files = LocalFiles(tmp_path)
+    world.live(CONFIG)
+
+    check(world, replay(tracks, CONFIG))
+
+
+def test_an_aggregator_that_another_superseded_on_the_disk_writes_nothing(tmp_path: Path) -> None:
+    tracks = [track([NOON_MS + 1000 * i], number=i, start_ms=NOON_MS) for i in range(4)]
+    world = World(tracks, files=LocalFiles(tmp_path))
+    late = world.handler(CONFIG, flush_s=0)
+    late.assigned(TRACKS, None, 0)
+    late.handle(world.log[0])
+    late.committed({TRACKS: 1})
+    world.files = LocalFiles(tmp_path)
+    world.live(CONFIG)
+
+    with pytest.raises(Fenced, match="start it again"):
+        late.tick(0)
+    check(world, replay(tracks, CONFIG))
