@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ class Look:
     style: Style = LIGHT
     width: int | None = None
     """Pixels; None: as what is drawn asks for."""
+    zone: tzinfo = UTC
+    """In which times are written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +145,14 @@ def norm(values: Sequence[Floats], difference: bool = False) -> Normalize:
 
 
 def paint(
-    axes: Any, grid: Grid, style: Style, background: Picture | None = None, scale: Normalize | None = None
+    axes: Any,
+    grid: Grid,
+    style: Style,
+    background: Picture | None = None,
+    scale: Normalize | None = None,
+    lines: bool = True,
 ) -> Any:
-    """Cells, over the background; returns the mesh, for the colour bar."""
+    """Cells, over the background; returns the mesh, for the colour bar. ``lines``: between cells that are not many."""
     width, height = float(grid.x[-1]), float(grid.y[-1])
     axes.set_facecolor(style.field)
     if background is not None:
@@ -156,7 +164,7 @@ def paint(
         cmap=style.difference if grid.difference else style.colours,
         norm=scale or grid.norm,
         alpha=1.0 if background is None else 0.78,
-        edgecolors=style.field if background is None and len(grid.x) <= MANY else "none",
+        edgecolors=style.field if lines and background is None and len(grid.x) <= MANY else "none",
         linewidth=0.5,
         zorder=1,
         rasterized=True,

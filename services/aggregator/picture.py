@@ -183,9 +183,9 @@ def draw_heatmap(
     look: Look | None = None,
 ) -> Path:
     """Writes a PNG. ``background``: a frame of the camera, or the plan, RGB (height, width, 3)."""
-    title, facts = titles(heatmap)
-    made = Chart(chart_grid(heatmap, measure), title, facts, background, marks or Marks())
-    return draw(made, out, look or Look())
+    look = look or Look()
+    title, facts = titles(heatmap, look.zone)
+    return draw(Chart(chart_grid(heatmap, measure), title, facts, background, marks or Marks()), out, look)
 
 
 def chart_grid(heatmap: Heatmap, measure: Measure = "count") -> Grid:
@@ -206,11 +206,11 @@ def length_of(heatmap: Heatmap) -> str:
     return "metres" if heatmap.metres_per_unit == 1 else "plan units"
 
 
-def titles(heatmap: Heatmap) -> tuple[str, list[str]]:
+def titles(heatmap: Heatmap, zone: datetime.tzinfo = datetime.UTC) -> tuple[str, list[str]]:
     """What is shown, and the facts about it."""
     counts = np.array(list(heatmap.cells.values())).sum(axis=0)
     facts = [
-        span(heatmap.first_ms, heatmap.end_ms),
+        span(heatmap.first_ms, heatmap.end_ms, zone),
         f"{counts[0]:,} sighting{'' if counts[0] == 1 else 's'}",
         *([f"{heatmap.vehicles:,} vehicle{'' if heatmap.vehicles == 1 else 's'}"] if heatmap.vehicles else []),
         f"cells {heatmap.k:g} × {heatmap.k:g} {length_of(heatmap)}",
@@ -228,14 +228,14 @@ def subject(heatmap: Heatmap) -> str:
     return "where number plates were seen" if heatmap.plane == "image" else "where vehicles were, on the plan"
 
 
-def span(first_ms: int, end_ms: int) -> str:
+def span(first_ms: int, end_ms: int, zone: datetime.tzinfo = datetime.UTC) -> str:
     """ "2023-11-14 21:00 to 23:00 UTC"; with seconds where it does not begin and end with a minute. Of files whose date
     nobody knows, so that their time counts from 0: "0:00:00 to 0:01:30 from the beginning"."""
     if end_ms < YEAR_MS:
         clocks = [f"{ms // 3_600_000}:{ms // 60_000 % 60:02}:{ms // 1000 % 60:02}" for ms in (first_ms, end_ms)]
         return f"{clocks[0]} to {clocks[1]} from the beginning"
-    first = datetime.datetime.fromtimestamp(first_ms // 1000, datetime.UTC)
-    end = datetime.datetime.fromtimestamp(end_ms // 1000, datetime.UTC)
+    first = datetime.datetime.fromtimestamp(first_ms // 1000, zone)
+    end = datetime.datetime.fromtimestamp(end_ms // 1000, zone)
     clock = "%H:%M:%S" if first.second or end.second else "%H:%M"
     until = end.strftime(clock if first.date() == end.date() else f"%Y-%m-%d {clock}")
-    return f"{first:%Y-%m-%d} {first.strftime(clock)} to {until} UTC"
+    return f"{first:%Y-%m-%d} {first.strftime(clock)} to {until} {end:%Z}"

@@ -12,6 +12,8 @@ picture.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import tzinfo
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +30,7 @@ from services.cli.heatmap_files import Files, Unusable
 from services.cli.heatmap_load import Question
 from services.cli.heatmap_video import is_video, read_videos
 from services.cli.sheet import parse_cells
-from services.cli.times import parse_time
+from services.cli.times import parse_time, parse_zone
 from services.contracts.kerberos import MAX_TIME_MS
 
 app = typer.Typer(
@@ -65,9 +67,19 @@ def heatmap(
     ] = None,
     from_: Annotated[
         str | None,
-        typer.Option("--from", metavar="ISO|MS", help="Event time to begin with: 2026-06-16T07:00:00Z, or in ms."),
+        typer.Option("--from", metavar="ISO|MS", help="Event time to begin with: 2026-06-16T07:00:00, or in ms."),
     ] = None,
     to: Annotated[str | None, typer.Option(metavar="ISO|MS", help="Event time to end before.")] = None,
+    time_zone: Annotated[
+        str,
+        typer.Option(metavar="ZONE", help="For times that name no zone, for titles and --week: Europe/Berlin, UTC."),
+    ] = "UTC",
+    against_camera: Annotated[str | None, typer.Option(metavar="NAME", help="Compare with another camera.")] = None,
+    against_from: Annotated[
+        str | None, typer.Option(metavar="ISO|MS", help="Compare with another time, from here ...")
+    ] = None,
+    against_to: Annotated[str | None, typer.Option(metavar="ISO|MS", help="... and before here.")] = None,
+    week: Annotated[bool, typer.Option("--week", help="By weekday and time of day, as a table and as maps.")] = False,
     weight: Annotated[Weight, typer.Option(help="What colours stand for.")] = "sightings",
     background: Annotated[
         Path | None, typer.Option(metavar="IMAGE|VIDEO", help="Drawn below: a frame of the camera, or the plan.")
@@ -117,7 +129,8 @@ def heatmap(
     All about it: docs/heatmaps.md.
     """
     cells = _cells(sheet, share, cell, csv)
-    look = Look(STYLES[style], width)
+    zone = parse_zone(time_zone, "--time-zone")
+    look = Look(STYLES[style], width, zone)
     paths = _paths(sources)
     if len(paths) == 1 and _is_text(paths[0]):
         _check_quads(camera, plane, from_ or to or label, weight)
@@ -129,8 +142,13 @@ def heatmap(
     sizes: list[float | None] = [*cells] or [cell]
     for one in sizes:
         _check(out, one, plane)
-    question = Question(camera, plane, label, _times(from_, to), cell, MEASURES[weight])
-    asked = Asked(question, out, tuple(cells), share, csv, look)
+    question = Question(camera, plane, label, _times(from_, to, zone), cell, MEASURES[weight])
+    second = None
+    if against_camera or against_from or against_to:
+        times = _times(against_from, against_to, zone, "--against-") if against_from or against_to else question.times
+        second = replace(question, camera=against_camera or camera, times=times)
+    _check_kinds({"--sheet": bool(cells), "--week": week, "--against-…": second is not None}, share, csv)
+    asked = Asked(question, out, tuple(cells), share, csv, look, second, week)
     over = _picture(background)
     if is_video(paths[0]):
         with read_videos(paths, results, cameras, camera) as (folder, code):
@@ -202,12 +220,22 @@ def _cells(sheet: str | None, share: float | None, cell: float | None, csv: Path
     return parse_cells(sheet)
 
 
-def _times(from_: str | None, to: str | None) -> range:
+def _check_kinds(kinds: dict[str, bool], share: float | None, csv: Path | None) -> None:
+    """BadParameter where several pictures are asked for at once."""
+    named = [option for option, wanted in kinds.items() if wanted]
+    if len(named) > 1:
+        raise typer.BadParameter("each is a picture of its own: choose one", param_hint=" ".join(named))
+    if named and (share is not None or csv is not None):
+        raise typer.BadParameter("of one heatmap alone: leave out --area and --csv", param_hint=named[0])
+
+
+def _times(from_: str | None, to: str | None, zone: tzinfo, option: str = "--") -> range:
     times = range(
-        0 if from_ is None else parse_time(from_, "--from"), MAX_TIME_MS + 1 if to is None else parse_time(to, "--to")
+        0 if from_ is None else parse_time(from_, f"{option}from", zone),
+        MAX_TIME_MS + 1 if to is None else parse_time(to, f"{option}to", zone),
     )
     if not times:
-        raise typer.BadParameter("--from must lie before --to", param_hint="--from")
+        raise typer.BadParameter(f"{option}from must lie before {option}to", param_hint=f"{option}from")
     return times
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,8 +11,10 @@ from services.aggregator.chart import Look, Marks
 from services.aggregator.picture import Heatmap, Measure
 from services.cli import area_file, heatmap_quads
 from services.cli.background import Picture
+from services.cli.heatmap_compare import compare
 from services.cli.heatmap_files import Files
 from services.cli.heatmap_load import Question, load, total
+from services.cli.heatmap_week import draw_week
 from services.cli.sheet import Panel, draw_sheet
 
 Weight = Literal["sightings", "passages", "seconds"]
@@ -30,11 +32,19 @@ class Asked:
     share: float | None = None
     """Of the most significant area."""
     csv: Path | None = None
-    look: Look | None = None
+    look: Look = field(default_factory=Look)
+    second: Question | None = None
+    """To be compared with."""
+    week: bool = False
+    """By weekday and time of day."""
 
 
 def draw(files: Files, asked: Asked, background: Picture | None) -> str:
     """Writes what is asked for; says what was drawn. Raises NothingToDraw, BadFile, BadParameter."""
+    if asked.second is not None:
+        return compare(files, asked.question, asked.second, asked.out, asked.look, background)
+    if asked.week:
+        return draw_week(files, asked.question, asked.out, asked.look, background)
     if asked.cells:
         return _draw_sheet(files, asked, background)
     return _draw_one(files, asked, background)
@@ -61,7 +71,7 @@ def _draw_sheet(files: Files, asked: Asked, background: Picture | None) -> str:
         )
         for one in found
     ]
-    title, facts = picture.titles(found[0])
+    title, facts = picture.titles(found[0], asked.look.zone)
     draw_sheet(panels, title, asked.out, [fact for fact in facts if not fact.startswith("cells")], asked.look)
     return f"{_said(found[0], asked.out)}, {len(panels)} cell sizes"
 

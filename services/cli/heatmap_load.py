@@ -38,15 +38,9 @@ class Question:
 
 def load(files: Files, asked: Question) -> Heatmap:
     """Raises NothingToDraw, BadFile; BadParameter where the question does not fit."""
-    camera = _camera(files, asked.camera)
-    label = _label(files, camera, asked.label)
+    camera, label = chosen(files, asked)
     found = _counted(files, camera, label, asked)
-    if asked.cell is not None and asked.cell > min(found.width, found.height):
-        raise typer.BadParameter(
-            f"{asked.cell:g} is larger than the {found.width:g}×{found.height:g} of the "
-            f"{'frame' if asked.plane == 'image' else 'plan'}: at most {min(found.width, found.height):g}",
-            param_hint="--cell",
-        )
+    check_cell(found, asked)
     if not found.vehicles and (seen := sightings_of(files.sightings_of(camera, asked.times), asked.times, label)):
         vehicles, times = len(set(seen["passage_id"].to_pylist())), seen["time_ms"]
         found = replace(found, vehicles=vehicles, first_ms=times[0].as_py(), end_ms=times[-1].as_py())
@@ -54,6 +48,23 @@ def load(files: Files, asked: Question) -> Heatmap:
         what = {"count": "sightings", "passages": "passages", "dwell_ms": "seconds"}[asked.measure]
         raise NothingToDraw(f"the {asked.plane} plane of {camera} has no {what} in that time")
     return found
+
+
+def chosen(files: Files, asked: Question) -> tuple[str, str]:
+    """The camera and the class that are asked for. Raises NothingToDraw, BadFile, BadParameter."""
+    camera = _camera(files, asked.camera)
+    return camera, _label(files, camera, asked.label)
+
+
+def check_cell(found: Heatmap, asked: Question) -> None:
+    """BadParameter where a cell is larger than all that is drawn."""
+    most = min(found.width, found.height)
+    if asked.cell is not None and asked.cell > most:
+        raise typer.BadParameter(
+            f"{asked.cell:g} is larger than the {found.width:g}×{found.height:g} of the "
+            f"{'frame' if asked.plane == 'image' else 'plan'}: at most {most:g}",
+            param_hint="--cell",
+        )
 
 
 def total(heatmap: Heatmap, measure: Measure = "count") -> int:

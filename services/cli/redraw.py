@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from services.aggregator import tables
 from services.aggregator.core import grid
-from services.aggregator.core.config import Ground, Options
+from services.aggregator.core.config import Camera, Ground, Options
 from services.aggregator.core.grid import Cell, Cells
 from services.aggregator.picture import Heatmap, NothingToDraw, Plane
 
@@ -50,7 +50,16 @@ def heatmap_of_sightings(
     sightings = sightings_of(paths, times, label)
     if not sightings.num_rows:
         raise NothingToDraw(f"no sighting of {camera} in that time")
-    newest = tables.footer_of(paths[-1].read_bytes()).camera
+    return counted(camera, sightings, newest_of(paths), plane, cell, label)
+
+
+def newest_of(paths: Sequence[Path]) -> Camera:
+    """The configuration of the newest file. Raises BadFile."""
+    return tables.footer_of(paths[-1].read_bytes()).camera
+
+
+def counted(camera: str, sightings: pa.Table, newest: Camera, plane: Plane, cell: float | None, label: str) -> Heatmap:
+    """Of sightings in order of time, at least one, as `sightings_of` gives them. Raises NothingToDraw."""
     if plane == "image":
         return _on_image(camera, sightings, round(cell or newest.cell), label)
     if newest.ground is None:

@@ -17,7 +17,7 @@ from services.aggregator.style import NATURAL, SMALL, Page, heading, save
 
 MOST = 12
 """Panels of a sheet."""
-NARROW = 3.6
+NARROW = 3.3
 """Inches that a panel must have, with all around it."""
 LEFT, BAR, BELOW, ABOVE = 0.62, 0.95, 0.5, 0.34
 """Inches beside a panel, and for the line above it."""

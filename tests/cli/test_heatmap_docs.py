@@ -36,8 +36,9 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     aggregator = LocalAggregator(tmp_path / "plateflow-data", Config(default=Camera(ground=GROUND)))
     boxes: list[Box] = [(20.0 * i, 100.0, 60.0, 20.0) for i in range(9)]
     aggregator.add(track([START_MS + 250 * i for i in range(9)], boxes=boxes))
+    aggregator.add(track([START_MS + 250 * i for i in range(9)], boxes=boxes, recording="yard", camera="site/yard"))
     aggregator.close()
-    (file,) = (tmp_path / "plateflow-data" / "sightings").rglob("*.parquet")
+    file = next(path for path in (tmp_path / "plateflow-data" / "sightings").rglob("*.parquet") if "gate" in str(path))
     shutil.copy(file, tmp_path / "sightings.parquet")
     clip(tmp_path / "street.mp4")
     (tmp_path / "plates.txt").write_text("640 480 gate 25\n100 200 200 100 50 50 80 80\n")
