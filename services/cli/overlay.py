@@ -61,7 +61,7 @@ def draw(image: Image, marks: Sequence[Mark], caption: str = "") -> Image:
         _box(drawn, mark, unit)
     taken: list[Place] = []
     if caption:
-        taken.append(_paste(drawn, _text(caption, size, (255, 255, 255), _DARK), 0, 0))
+        taken.append(_paste(drawn, _written(caption, size, (255, 255, 255), _DARK), 0, 0))
     for mark in marks:  # labels last: no box crosses a text
         if mark.text:
             taken.append(_label(drawn, mark, size, taken))
@@ -127,8 +127,13 @@ def _paste(image: Image, patch: Image, left: int, top: int) -> Place:
     return place
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=32)
 def _text(text: str, size: int, ink: Colour, ground: Colour) -> Image:
+    """`_written`, remembered for the next frame. Only a few: between the frames' memory each would hold much of it."""
+    return _written(text, size, ink, ground)
+
+
+def _written(text: str, size: int, ink: Colour, ground: Colour) -> Image:
     """A line of text on a coloured ground, BGR."""
     font = _font(size)
     left, top, right, bottom = font.getbbox(text)

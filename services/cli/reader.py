@@ -169,11 +169,15 @@ class Reader:
         self._count(source, result, passages, watcher)
         by_id = {passage_id(RESULTS, clip.recording_id, track.number): track for track in result.tracks}
         pairs = [(passage, by_id[passage.id]) for passage in passages if passage.id in by_id]
-        self.show.drawing(self.outputs.needs_frames_again)
         with writable(self.folder.out):
-            self.outputs.done(Done(sheet, result, pairs, again))
+            self.outputs.done(Done(sheet, result, pairs, lambda: self._told(again(), result)))
         self.show.finish(source.name, result, len(passages), whole=source.stream is None)
         return result
+
+    def _told(self, frames: Iterable[DecodedFrame], result: RecordingResult) -> Iterator[DecodedFrame]:
+        for frame in frames:
+            self.show.drawing(frame.time_ms, result.duration_ms)
+            yield frame
 
     def _count(self, source: Source, result: RecordingResult, passages: list[Passage], watcher: _Watcher) -> None:
         self.tally.recordings += 1

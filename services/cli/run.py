@@ -277,7 +277,8 @@ def summary(tally: Tally, seconds: float) -> dict[str, object]:
 
 def _tell(tally: Tally, out: Path | None, as_json: bool, seconds: float) -> None:
     """The table, and what was written."""
-    print_table(tally.passages, out, to_stderr=as_json)
+    if tally.recordings:
+        print_table(tally.passages, out, to_stderr=as_json)
     if tally.failed:
         typer.echo(f"could not be read: {tally.failed} of what was named, see above", err=True)
     for line in tally.written:

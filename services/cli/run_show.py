@@ -91,17 +91,21 @@ class RunShow:
 
     def progress(self, clip: ClipProgress) -> None:
         part = min(clip.done_ms / clip.duration_ms, 1.0) if clip.duration_ms else 0.0
-        media = f"{_minutes(clip.done_ms)}{f' of {_minutes(clip.duration_ms)}' if clip.duration_ms else ''}"
+        media = _of(clip.done_ms, clip.duration_ms)
         self._progress.update(self._task, completed=self._done + part, media=media)
+        self._tell(f"{media}, {_count(clip.frames, 'frame')}")
+
+    def drawing(self, done_ms: int, duration_ms: int) -> None:
+        """The recording at hand is read; pictures are made of its frames once more."""
+        media = _of(done_ms, duration_ms)
+        self._progress.update(self._task, name="drawing", media=media)
+        self._tell(f"{media} drawn")
+
+    def _tell(self, what: str) -> None:
         now_s = time.monotonic()
         if not self._live and now_s - self._told_s >= TELL_S:
             self._told_s = now_s
-            self.say(f"{media}, {_count(clip.frames, 'frame')}, {now_s - self._began_s:.0f} s since the start")
-
-    def drawing(self, at_work: bool) -> None:
-        """The recording at hand is read; pictures are made of it."""
-        if at_work:
-            self._progress.update(self._task, name="drawing", media="")
+            self.say(f"{what}, {now_s - self._began_s:.0f} s since the start")
 
     def finish(self, name: str, result: RecordingResult, passages: int, whole: bool = True) -> None:
         """The recording at hand is read; ``whole``: so is its input."""
@@ -173,6 +177,10 @@ def clock(time_ms: int) -> str:
 
 def _minutes(time_ms: int) -> str:
     return f"{time_ms // 60_000}:{time_ms // 1000 % 60:02}"
+
+
+def _of(done_ms: int, duration_ms: int) -> str:
+    return f"{_minutes(done_ms)} of {_minutes(duration_ms)}" if duration_ms else _minutes(done_ms)
 
 
 def _cells(one: Passage) -> tuple[str, ...]:
