@@ -28,6 +28,7 @@ DYING = "tests/runtime/test_kafka_crash.py::test_who_dies_"
 CONTRACT, TURN = "tests/runtime/test_broker_contract.py::test_", "tests/runtime/test_loop.py::test_"
 CRASHES, POINTS = "tests/aggregator/test_crashes.py::test_", "tests/aggregator/test_crashes.py::test_each_named_point"
 ON_S3, ON_DISK = "tests/aggregator/test_files_s3.py::test_", "tests/aggregator/test_files.py::test_"
+SWEEP = "tests/security/test_secrets_sweep.py::test_no_secret_and_no_plate_shows_up"
 
 _PUBLISH = """            for message in messages:
                 self._produce(message)
@@ -74,6 +75,18 @@ MUTANTS = (
         '            consumer = Consumer(client_config(settings) | {"group.id": settings.group_of(service)})\n\n'
         "        self._source, self._pulse = Stranger, pulse\n        self.transactional_id",
         "tests/runtime/test_kafka_crash.py::test_a_member_that_was_frozen_while_another_took_over_publishes_nothing",
+    ),
+    Mutant(
+        1, "messages of aborted transactions are read", KAFKA, '"read_committed"', '"read_uncommitted"',
+        f"{DYING}after_producing",
+    ),
+    Mutant(
+        1, "offsets are committed by the consumer itself", KAFKA,
+        '"enable.auto.commit": False', '"enable.auto.commit": True', f"{DYING}after_producing",
+    ),
+    Mutant(
+        1, "a camera's messages land on any partition", KAFKA, '"murmur2_random"', '"random"',
+        "tests/runtime/test_kafka_crash.py::test_a_camera_lands_on_the_partition",
     ),
     Mutant(
         1, "an abort does not rewind the input", LOOP,
@@ -273,6 +286,20 @@ MUTANTS = (
         11, "log lines are not masked", "services/runtime/logs.py",
         "    return mask_text(record.getMessage())", "    return record.getMessage()",
         "tests/runtime/test_logs.py::test_no_line_shows_a_secret",
+    ),
+    Mutant(
+        11, "a service logs the secret that it connects with", "services/ingest/__main__.py",
+        "    vault = VaultClient(settings.vault, settings.max_clip_bytes)\n",
+        "    vault = VaultClient(settings.vault, settings.max_clip_bytes)\n"
+        "    import logging\n"
+        '    assert settings.vault.secret_key\n'
+        '    logging.info("connecting as %s", settings.vault.secret_key.get_secret_value())\n',
+        SWEEP,
+    ),
+    Mutant(
+        11, "plates are logged above debug", "services/aggregator/handler.py",
+        "        if state.live(record.offset):\n",
+        '        log.info("seen: %s", track.reading.text)\n        if state.live(record.offset):\n', SWEEP,
     ),
     Mutant(
         11, "any host may be downloaded from", "services/runtime/vault_http.py",

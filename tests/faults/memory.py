@@ -39,6 +39,7 @@ FIRST_S = 1_785_000_000
 """Start of the first made-up recording, in Unix seconds."""
 BARS, WIDTH = 20, 40
 TARGET_PERCENT = 1.0
+"""Growth over 1,000 records, after the warm-up."""
 MB = 1e6
 
 
@@ -104,7 +105,9 @@ class Part(msgspec.Struct):
 
     @property
     def clean(self) -> bool:
-        return self.growth_percent < TARGET_PERCENT and not self.out_of_order and not self.missing
+        """Grew by less than the target for each thousand records, and everything came, in order."""
+        per_thousand = self.growth_percent / max(1.0, self.records / 1000)
+        return per_thousand < TARGET_PERCENT and not self.out_of_order and not self.missing
 
 
 class Verdict(msgspec.Struct, omit_defaults=True):

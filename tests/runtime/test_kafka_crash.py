@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pytest
 from confluent_kafka import Producer
 
+from services.aggregator.migration import partition_of
 from services.runtime import kafka as runtime_kafka
 from services.runtime.kafka import KafkaSink, KafkaSource
 from services.runtime.ports import Outgoing, Partition
@@ -48,11 +49,14 @@ class Site:
     def partition(self) -> Partition:
         return Partition(self.topic, 0)
 
-    def process(self, instance: str = "0", **more: float) -> tuple[KafkaSource, KafkaSink]:
-        """A member of the group that has read the record."""
-        settings = KafkaSettings(
+    def settings(self, instance: str) -> KafkaSettings:
+        return KafkaSettings(
             broker=self.broker.bootstrap, group=f"{self.prefix}group", instance_id=instance, session_timeout_s=6.0
-        ).model_copy(update=more)
+        )
+
+    def process(self, instance: str = "0") -> tuple[KafkaSource, KafkaSink]:
+        """A member of the group that has read the record."""
+        settings = self.settings(instance)
         source = KafkaSource(settings, "test")
         sink = KafkaSink(settings, "test", source)
         source.subscribe([self.topic], Assigned(source))
@@ -85,7 +89,8 @@ def test_who_dies_after_producing_has_neither_published_nor_committed(
     source, sink = site.process()
     die_at("after-produce", monkeypatch)
     with pytest.raises(Died):
-        sink.publish([Outgoing(site.out, b"result")], {site.partition: 1})
+        sink.publish([Outgoing(site.out, b"lost")], {site.partition: 1})
+    sink.producer.flush(10)  # the broker has the message, all the same
     source.close()
     again, heir = site.process()  # the next start fences what the dead one left open, and reads the record again
 
@@ -94,6 +99,23 @@ def test_who_dies_after_producing_has_neither_published_nor_committed(
     heir.publish([Outgoing(site.out, b"result")], {site.partition: 1})
     assert site.outcome(again) == ([b"result"], 1)
     again.close()
+    next_service = KafkaSource(site.settings("0"), "next")
+    next_service.subscribe([site.out], Assigned(next_service))
+    assert [record.value for record in take(next_service, 1)] == [b"result"]
+    next_service.close()
+
+
+def test_a_camera_lands_on_the_partition_that_any_kafka_client_gives_it(site: Site) -> None:
+    """Java's partitioner; else a camera's messages would lie on several partitions, after each restart on others."""
+    source, sink = site.process()
+    many = f"{site.prefix}many"
+    site.broker.create_topics({many: 8})
+    cameras = [f"site/gate-{number}".encode() for number in range(40)]
+    sink.publish([Outgoing(many, b"", camera) for camera in cameras], {site.partition: 1})
+
+    landed = {message.key(): message.partition() for message in site.broker.read_all(many)}
+    assert landed == {camera: partition_of(camera, 8) for camera in cameras}
+    source.close()
 
 
 def test_who_dies_after_the_commit_has_published_and_committed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +129,7 @@ def test_who_dies_after_the_commit_has_published_and_committed(site: Site, monke
 
 
 MEMBER = """
-import json, sys, time
+import sys, time
 from services.runtime.kafka import KafkaSink, KafkaSource
 from services.runtime.ports import Outgoing, Partition, TransactionAborted
 from services.runtime.settings import KafkaSettings
