@@ -1,7 +1,8 @@
 """`make mutants`: breaks one rule at a time in a copy of the code, and runs the test that must notice.
 
-In: `tests.faults.broken`. Out: a table of rules, what was broken and which test fails then; as the last line JSON. Exit
-code 1 where a mutant survives. Before, all those tests must pass on the code as it is, else their failing says nothing.
+In: `tests.faults.broken_once` and `.broken_rest`. Out: a table of rules, what was broken, which test fails then; as the
+last line JSON. Exit code 1 where a mutant survives. Before, all those tests must pass on the code as it is, else their
+failing says nothing.
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 
-from tests.faults.broken import MUTANTS, Mutant
+from tests.faults.broken import Mutant
+from tests.faults.broken_once import ONCE
+from tests.faults.broken_rest import REST
 from tests.support.cache import CACHE, REPOSITORY
 from tests.support.kafka import KafkaServer
 
+MUTANTS: tuple[Mutant, ...] = (*ONCE, *REST)
 COPIED = ("services", "tests", "pyproject.toml")
 LONGEST_S = 300
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.broken import MUTANTS, Mutant
-from tests.faults.mutants import Copy, Outcome, mutated
+from tests.faults.broken import Mutant
+from tests.faults.mutants import MUTANTS, Copy, Outcome, mutated
 from tests.support.cache import REPOSITORY
 
 LEDGER = next(mutant for mutant in MUTANTS if mutant.what == "the ledger ignores the runs of recordings")
