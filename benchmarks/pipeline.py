@@ -18,7 +18,8 @@ from benchmarks.harness import alternate, last_line, medians, table
 from benchmarks.workload import START_MS, Clip, clip, plates_of
 from services.inference.build import Inference, inference
 from services.inference.core.sampling import Sampler
-from services.inference.models.detector import DETECTOR_ONNX, OnnxDetector
+from services.inference.models.detector import DETECTOR_ONNX
+from services.inference.models.factory import create_detector, create_recogniser
 from services.inference.models.recogniser import OnnxRecogniser, crop_plate
 from services.inference.settings import PipelineSettings
 
@@ -60,7 +61,7 @@ def _plain_loop(path: Path, fps: float) -> Callable[[], int]:
 
 def _stages(built: Inference, path: Path, fps: float) -> dict[str, Callable[[], int]]:
     """Decoding, detecting and reading, each alone on all cores."""
-    detector, recogniser = OnnxDetector(confidence=0.2), OnnxRecogniser()
+    detector, recogniser = create_detector("cpu", confidence=0.2), create_recogniser()
     result = built.pipeline.process(path, START_MS)
     images = [frame.image for frame in built.decoder.open(path, fps)]
     seen = [one for track in result.tracks for one in track.observations if one.text]

@@ -26,8 +26,8 @@ from services.inference.core.truth import Box, TruePlate, TruthError, normalise,
 from services.inference.core.vote import VoteOptions
 from services.inference.follow import alone
 from services.inference.models.detector import CONFIDENCE, INPUT_SIZE, Detector, Frame
-from services.inference.models.factory import Device, create_detector
-from services.inference.models.recogniser import OnnxRecogniser, crop_place, crop_plate
+from services.inference.models.factory import Device, Runtime, create_detector, create_recogniser
+from services.inference.models.recogniser import crop_place, crop_plate
 from services.runtime.errors import Stop
 
 _SURROUNDINGS = 0.25
@@ -47,6 +47,7 @@ def plates(
     confidence: Annotated[float, typer.Option(min=0.0, max=1.0, help="Least detection score.")] = CONFIDENCE,
     input_size: Annotated[int, typer.Option(help="Longest side of the detector's input.")] = INPUT_SIZE,
     threads: Annotated[int, typer.Option(min=0, help="Threads of the detector; 0: all cores.")] = 0,
+    runtime: Annotated[Runtime, typer.Option(help="What runs the networks on the CPU.")] = "auto",
     formats: Annotated[
         str, typer.Option(help="National formats that may settle characters: names, countries; none: none.")
     ] = "",
@@ -59,8 +60,8 @@ def plates(
     """
     try:
         known = _read_truth(images, truth)
-        find = create_detector(device, detector, threads, confidence, input_size=input_size)
-        read = _reader(known, recogniser, VoteOptions(formats=choose(shipped(), formats)))
+        find = create_detector(device, detector, threads, confidence, input_size=input_size, runtime=runtime)
+        read = _reader(known, recogniser, VoteOptions(formats=choose(shipped(), formats)), runtime)
     except (Stop, TruthError, BadFormats, ValueError) as error:
         typer.echo(f"plateflow evaluate: {error}", err=True)
         raise typer.Exit(2) from error
@@ -135,11 +136,13 @@ def read_lines(path: Path, option: str) -> list[str]:
         raise TruthError(f"{path} is not UTF-8 (byte {error.start}); save it as CSV in UTF-8") from error
 
 
-def _reader(known: dict[str, list[TruePlate]], weights: Path | None, options: VoteOptions) -> Read:
+def _reader(
+    known: dict[str, list[TruePlate]], weights: Path | None, options: VoteOptions, runtime: Runtime = "auto"
+) -> Read:
     """Where all there is to say is which boxes are plates, no recogniser is loaded."""
     if all(plates and not any(plate.text for plate in plates) for plates in known.values()):
         return lambda _frame, boxes: [_NOTHING] * len(boxes)
-    model = OnnxRecogniser(weights) if weights else OnnxRecogniser()
+    model = create_recogniser(weights, runtime=runtime)
 
     def read(frame: Frame, boxes: Sequence[Box]) -> list[Reading]:
         return [alone(one, options) for one in model.read([crop_plate(frame, box) for box in boxes])] if boxes else []

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from services.contracts.messages import Models
 from services.inference.decode import Decoder
-from services.inference.models.detector import DETECTOR_ONNX, LetterboxDetector, OnnxDetector
-from services.inference.models.factory import create_detector
+from services.inference.models.detector import DETECTOR_ONNX, LetterboxDetector, OnnxDetector, OpenVinoDetector
+from services.inference.models.factory import create_detector, create_recogniser
 from services.inference.models.recogniser import WEIGHTS as RECOGNISER_ONNX
-from services.inference.models.recogniser import OnnxRecogniser, Recogniser
+from services.inference.models.recogniser import Recogniser
 from services.inference.pipeline import VEHICLES, Pipeline
 from services.inference.settings import PipelineSettings
 from services.runtime.errors import Stop
@@ -37,7 +37,9 @@ def build_inference(settings: PipelineSettings) -> Inference:
     detector, detector_file = _detector(settings)
     _check_classes(settings.options.classes, detector)
     recogniser_file = settings.recogniser_weights or RECOGNISER_ONNX
-    recogniser = OnnxRecogniser(recogniser_file, settings.threads, settings.read_batch)
+    recogniser = create_recogniser(
+        settings.recogniser_weights, settings.threads, settings.read_batch, settings.cpu_runtime
+    )
     decoder = Decoder(settings.limits, settings.threads)
     pipeline = Pipeline(detector, recogniser, decoder, settings.options, _vehicles(settings))
     return Inference(pipeline, decoder, Models(model_name(detector_file), model_name(recogniser_file)), recogniser)
@@ -68,7 +70,7 @@ def _check_classes(classes: Sequence[str], detector: LetterboxDetector) -> None:
 def _vehicles(settings: PipelineSettings) -> LetterboxDetector | None:
     if settings.vehicle_weights is None:
         return None
-    detector = create_detector(settings.device, settings.vehicle_weights, settings.threads)
+    detector = create_detector(settings.device, settings.vehicle_weights, settings.threads, runtime="onnxruntime")
     if not set(VEHICLES) & set(detector.names.values()):
         raise Stop(f"PLATEFLOW_VEHICLE_WEIGHTS: {settings.vehicle_weights} finds none of {', '.join(VEHICLES)}")
     return detector
@@ -82,6 +84,9 @@ def _detector(settings: PipelineSettings) -> tuple[LetterboxDetector, Path]:
         settings.detect_score,
         settings.detect_overlap,
         settings.detect_size,
+        settings.cpu_runtime,
     )
-    shipped = DETECTOR_ONNX if isinstance(detector, OnnxDetector) else DETECTOR_ONNX.with_suffix(".pt")
+    shipped = (
+        DETECTOR_ONNX if isinstance(detector, OnnxDetector | OpenVinoDetector) else DETECTOR_ONNX.with_suffix(".pt")
+    )
     return detector, settings.detector_weights or shipped

@@ -44,6 +44,11 @@ class PipelineSettings(Settings):
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="Where the networks run; auto takes CUDA where torch finds a card, else the CPU."
     )
+    cpu_runtime: Literal["auto", "openvino", "onnxruntime"] = Field(
+        default="auto",
+        description="What runs the networks on the CPU; auto: OpenVINO for the shipped ones where it is installed "
+        "(x86), else ONNX Runtime.",
+    )
     threads: int = Field(
         default=0, ge=0, description="Threads of the decoder and of each network on the CPU; 0 = all cores."
     )

@@ -283,14 +283,14 @@ def test_every_shipped_weight_file_of_the_detector_is_what_its_card_says() -> No
 
 
 def test_the_cpu_is_taken_when_asked_for() -> None:
-    assert isinstance(create_detector("cpu", threads=1), OnnxDetector)
+    assert isinstance(create_detector("cpu", threads=1, runtime="onnxruntime"), OnnxDetector)
 
 
 @pytest.mark.skipif(not why_no_cuda(), reason="this machine has CUDA")
 def test_cuda_where_there_is_none_says_what_to_do_and_auto_takes_the_cpu() -> None:
     with pytest.raises(Stop, match=r"PLATEFLOW_DEVICE=cuda, but .*(pip install|nvidia-smi)"):
         create_detector("cuda")
-    assert isinstance(create_detector("auto", threads=1), OnnxDetector)
+    assert isinstance(create_detector("auto", threads=1, runtime="onnxruntime"), OnnxDetector)
 
 
 @pytest.mark.slow

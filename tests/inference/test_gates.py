@@ -27,8 +27,8 @@ from services.inference.pipeline import Pipeline, PipelineOptions
 from services.inference.result import RecordingResult
 from services.runtime import metric_labels, metrics
 from services.runtime.errors import SettingsError
-from tests.support.plates import BLUE, RED, ColourDetector, ColourReader, Image, scene
-from tests.support.video import write_clip
+from tests.support.plates import BLUE, RED, ColourDetector, ColourReader, scene
+from tests.support.video import Image, write_clip
 
 LEFT = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
 START = 1_700_000_000_000

@@ -26,7 +26,7 @@ def street(seed: int = 0, noise: float = 4.0) -> NDArray[np.uint8]:
     """A textured street, with a sensor's noise of its own for each seed."""
     ground = np.random.default_rng(99).integers(60, 180, (45, 80, 3)).repeat(16, 0).repeat(16, 1)
     grain = np.random.default_rng(seed).normal(0, noise, ground.shape)
-    return np.clip(ground + grain, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(ground + grain, 0, 255), np.uint8)
 
 
 def with_car(frame: NDArray[np.uint8], x: int, width: int = 60) -> NDArray[np.uint8]:

@@ -46,11 +46,14 @@ class MotionGate:
             return True
         cells = _means(image)
         known = self._looked
-        still = known is not None and known.shape == cells.shape and time_ms - self._looked_ms < self._options.most_ms
-        if still and np.abs(cells - known).max() < self._options.threshold * _FINE:
-            return False
-        self._looked_ms, self._looked = time_ms, cells
-        return True
+        recent = time_ms - self._looked_ms < self._options.most_ms
+        if known is None or not recent or known.shape != cells.shape or self._differ(known, cells):
+            self._looked_ms, self._looked = time_ms, cells
+            return True
+        return False
+
+    def _differ(self, known: NDArray[np.int16], cells: NDArray[np.int16]) -> bool:
+        return bool(np.abs(cells - known).max() >= self._options.threshold * _FINE)
 
 
 _FINE = 8

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from services.inference.core.boxes import Letterbox, suppress
 from services.inference.models.layouts import UnknownLayout, boxes_of
+from services.inference.models.openvino_network import OpenVinoNetwork
 from services.runtime.errors import Stop
 
 Frame = NDArray[np.uint8]
@@ -153,6 +154,24 @@ class OnnxDetector(LetterboxDetector):
         planes = network_input(np.concatenate([inputs, inputs[-1:].repeat(missing, 0)]) if missing else inputs)
         output = self._session.run(None, {self._input: planes.astype(np.float16) if self._half else planes})[0]
         return np.asarray(output, dtype=np.float32)[: len(inputs)]
+
+
+class OpenVinoDetector(LetterboxDetector):
+    """The shipped detector, or one like it, on OpenVINO: batch, height and width are free."""
+
+    def __init__(
+        self,
+        weights: Path = DETECTOR_ONNX,
+        threads: int = 0,
+        confidence: float = CONFIDENCE,
+        iou: float = IOU,
+        input_size: int = INPUT_SIZE,
+    ) -> None:
+        super().__init__(confidence, iou, input_size)
+        self._network = OpenVinoNetwork(checked(weights), weights, threads, pictures=True)
+
+    def forward(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.concatenate([output for output, *_ in self._network.run([one[None] for one in inputs])])
 
 
 def _session(weights: Path, options: Any) -> Any:

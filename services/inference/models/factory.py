@@ -1,7 +1,9 @@
-"""Chooses the detector for a device: `PLATEFLOW_DEVICE=auto|cpu|cuda` in, a detector out.
+"""Chooses what runs the networks: `PLATEFLOW_DEVICE=auto|cpu|cuda` and `PLATEFLOW_CPU_RUNTIME` in, detector and
+recogniser out.
 
-`auto` takes CUDA where torch, ultralytics and a card are there, else ONNX Runtime on the CPU, and logs which.
-`cuda` where that is absent is a `Stop` that says what to do.
+`auto` takes CUDA where torch, ultralytics and a card are there, else the CPU, and logs which. On the CPU the shipped
+networks run on OpenVINO where it is installed (x86), other weights and other processors on ONNX Runtime. What is asked
+for and absent is a `Stop` that says what to do.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import logging
 from pathlib import Path
 from typing import Literal
 
+from services.inference.models import openvino_network
 from services.inference.models.detector import (
     CONFIDENCE,
     DETECTOR_ONNX,
@@ -18,10 +21,14 @@ from services.inference.models.detector import (
     IOU,
     LetterboxDetector,
     OnnxDetector,
+    OpenVinoDetector,
 )
+from services.inference.models.recogniser import WEIGHTS as RECOGNISER_ONNX
+from services.inference.models.recogniser import OnnxRecogniser, OpenVinoRecogniser, Recogniser
 from services.runtime.errors import Stop
 
 Device = Literal["auto", "cpu", "cuda"]
+Runtime = Literal["auto", "openvino", "onnxruntime"]
 log = logging.getLogger(__name__)
 
 
@@ -32,6 +39,7 @@ def create_detector(
     confidence: float = CONFIDENCE,
     iou: float = IOU,
     input_size: int = INPUT_SIZE,
+    runtime: Runtime = "auto",
 ) -> LetterboxDetector:
     """A detector on `device`. `weights`: an .onnx for the CPU, a .pt for either; None: the shipped ones."""
     if device not in ("auto", "cpu", "cuda"):
@@ -42,14 +50,33 @@ def create_detector(
     if (device == "cpu" or missing) and weights is not None and weights.suffix == ".pt":
         return _checkpoint_on_cpu(weights, confidence, iou, input_size)
     if device == "cpu" or missing:
-        log.info("detector: ONNX Runtime on the CPU%s", f" ({missing})" if missing else "")
-        return OnnxDetector(weights or DETECTOR_ONNX, threads, confidence, iou, input_size)
+        on_openvino = takes_openvino(runtime, weights)
+        name = "OpenVINO" if on_openvino else "ONNX Runtime"
+        log.info("detector: %s on the CPU%s", name, f" ({missing})" if missing else "")
+        chosen = OpenVinoDetector if on_openvino else OnnxDetector
+        return chosen(weights or DETECTOR_ONNX, threads, confidence, iou, input_size)
     if weights and weights.suffix != ".pt":
         raise Stop(f"CUDA takes an ultralytics checkpoint (.pt), not {weights}; name one, or set PLATEFLOW_DEVICE=cpu")
     from services.inference.models.torch_detector import DETECTOR_PT, UltralyticsDetector
 
     log.info("detector: torch on CUDA")
     return UltralyticsDetector(weights or DETECTOR_PT, "cuda", confidence, iou, input_size)
+
+
+def create_recogniser(
+    weights: Path | None = None, threads: int = 0, batch: int = 32, runtime: Runtime = "auto"
+) -> Recogniser:
+    """The recogniser, which is small enough for the CPU everywhere. `weights`: an .onnx beside its card."""
+    if takes_openvino(runtime, None):
+        return OpenVinoRecogniser(weights or RECOGNISER_ONNX, threads)
+    return OnnxRecogniser(weights or RECOGNISER_ONNX, threads, batch)
+
+
+def takes_openvino(runtime: Runtime, weights: Path | None) -> bool:
+    """Whether OpenVINO runs the network. `weights` of others may have a form that only ONNX Runtime takes."""
+    if runtime == "openvino" and not openvino_network.available():
+        raise Stop("PLATEFLOW_CPU_RUNTIME=openvino, but openvino is not installed: pip install openvino, or set auto")
+    return runtime == "openvino" or (runtime == "auto" and weights is None and openvino_network.available())
 
 
 def _checkpoint_on_cpu(weights: Path, confidence: float, iou: float, input_size: int) -> LetterboxDetector:

@@ -1,0 +1,105 @@
+"""An ONNX network on OpenVINO: where the processor multiplies in bfloat16 (AVX-512 BF16, AMX), nearly twice as fast as
+ONNX Runtime; elsewhere in full precision, and about as fast.
+
+Rules
+- Compiled for each shape that comes, once: with free dimensions OpenVINO takes twice as long. A few shapes are kept,
+  the ones used last; cameras have few.
+- The items of a call run side by side, so that each core works for itself as far as there are items.
+- The same items give the same outputs, whatever runs beside them.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.runtime.errors import Stop
+
+KEPT = 4
+"""Shapes that are kept compiled."""
+Outputs = tuple[NDArray[np.float32], ...]
+
+
+def available() -> bool:
+    """Whether the package is there; it is for x86 only."""
+    return importlib.util.find_spec("openvino") is not None
+
+
+class OpenVinoNetwork:
+    """``content``: the ONNX file's bytes, ``weights`` its name for error texts. ``threads`` 0: all cores that this
+    process may use. ``pictures``: the input is (B, H, W, 3) BGR bytes of any size, turned into what an ultralytics
+    export takes; else it is what the file says. Several threads may call `run`."""
+
+    def __init__(self, content: bytes, weights: Path, threads: int, pictures: bool) -> None:
+        import openvino
+
+        self._core = openvino.Core()
+        self._content, self._weights, self._pictures = content, weights, pictures
+        self._threads = threads or len(os.sched_getaffinity(0))
+        self._queues: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+        self._lock = threading.Lock()
+        self._model()  # says now what is wrong with the file
+
+    def run(self, items: Sequence[NDArray[np.uint8]]) -> list[Outputs]:
+        """The outputs of each item, all of one shape, in the order of the network's."""
+        with self._lock:
+            queue = self._queue(items[0].shape)
+            outputs: list[Outputs] = [()] * len(items)
+
+            def take(request: Any, index: int) -> None:
+                outputs[index] = tuple(np.array(one.data) for one in request.output_tensors)
+
+            queue.set_callback(take)
+            for index, item in enumerate(items):
+                queue.start_async([item], userdata=index)
+            queue.wait_all()
+        return outputs
+
+    def _queue(self, shape: tuple[int, ...]) -> Any:
+        if shape not in self._queues:
+            self._queues[shape] = self._compiled(shape)
+        self._queues.move_to_end(shape)
+        while len(self._queues) > KEPT:
+            self._queues.popitem(last=False)
+        return self._queues[shape]
+
+    def _compiled(self, shape: tuple[int, ...]) -> Any:
+        from openvino import AsyncInferQueue
+
+        model = self._model()
+        batch = shape[0]
+        model.reshape([batch, 3, *shape[1:3]] if self._pictures else list(shape))
+        options = {
+            "INFERENCE_NUM_THREADS": self._threads,
+            "NUM_STREAMS": self._threads,
+            "ENABLE_CPU_PINNING": False,  # decoders work on the same cores
+        }
+        compiled = self._core.compile_model(_on_pictures(model) if self._pictures else model, "CPU", options)
+        return AsyncInferQueue(compiled, self._threads)
+
+    def _model(self) -> Any:
+        try:
+            return self._core.read_model(self._content)
+        except Exception as error:  # the run-time has no common exception type
+            raise Stop(f"{self._weights} is no network that OpenVINO reads; name another file: {error}") from error
+
+
+def _on_pictures(model: Any) -> Any:
+    """The model with the way from BGR bytes to RGB planes in 0..1 before it."""
+    from openvino import Layout, Type
+    from openvino.preprocess import ColorFormat, PrePostProcessor
+
+    steps = PrePostProcessor(model)
+    given = steps.input()
+    given.tensor().set_element_type(Type.u8).set_layout(Layout("NHWC")).set_color_format(ColorFormat.BGR)
+    given.preprocess().convert_element_type(Type.f32).convert_color(ColorFormat.RGB).scale(255.0)
+    given.model().set_layout(Layout("NCHW"))
+    return steps.build()

@@ -1,0 +1,109 @@
+"""The networks on OpenVINO: the same answers as on ONNX Runtime, from any thread, for any size."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from services.inference.models import openvino_network
+from services.inference.models.detector import DETECTOR_ONNX, OnnxDetector, OpenVinoDetector, checked
+from services.inference.models.factory import create_detector, create_recogniser
+from services.inference.models.openvino_network import KEPT, OpenVinoNetwork
+from services.inference.models.recogniser import OnnxRecogniser, OpenVinoRecogniser
+from services.inference.training.plates import plate_text, render_plate
+from services.runtime.errors import Stop
+
+needs_openvino = pytest.mark.skipif(not openvino_network.available(), reason="openvino is not installed (x86 only)")
+
+
+def street(width: int, height: int, plate_width: int) -> NDArray[np.uint8]:
+    frame = np.full((height, width, 3), 96, np.uint8)
+    frame[height // 3 :, width // 4 : 3 * width // 4] = (60, 40, 30)
+    plate = render_plate("A123BC77", height=112).image
+    tall = round(plate_width * plate.shape[0] / plate.shape[1])
+    x, y = width // 2 - plate_width // 2, height * 3 // 5
+    frame[y : y + tall, x : x + plate_width] = cv2.resize(plate, (plate_width, tall))
+    return frame
+
+
+@needs_openvino
+def test_both_run_times_find_the_same_plates_in_frames_of_several_sizes() -> None:
+    frames = [street(1280, 720, 180), street(640, 480, 120), street(1280, 720, 90), street(600, 800, 130)]
+    one, other = (network.detect(frames) for network in (OpenVinoDetector(threads=1), OnnxDetector(threads=1)))
+
+    for found, expected in zip(one, other, strict=True):
+        assert len(found) == len(expected) == 1
+        assert found[0].label == expected[0].label == "plate"
+        near = (found[0].x, found[0].y, found[0].w, found[0].h)
+        assert near == pytest.approx((expected[0].x, expected[0].y, expected[0].w, expected[0].h), abs=3)
+        assert found[0].score == pytest.approx(expected[0].score, abs=0.05)
+    assert OpenVinoDetector(threads=1).detect([]) == []
+
+
+@needs_openvino
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 19])
+def test_both_run_times_read_the_same_texts(count: int) -> None:
+    rng = np.random.default_rng(42)
+    crops = [render_plate(plate_text("ru_private", rng), seed=rng).image for _ in range(count)]
+    one, other = (network.read(crops) for network in (OpenVinoRecogniser(threads=1), OnnxRecogniser(threads=1)))
+
+    assert [reading.text for reading in one] == [reading.text for reading in other]
+    for reading, expected in zip(one, other, strict=True):
+        assert reading.confidences == pytest.approx(expected.confidences, abs=0.05)
+        assert reading.plate == pytest.approx(expected.plate, abs=0.05)
+
+
+@needs_openvino
+def test_threads_that_use_one_network_at_a_time_get_their_own_answers() -> None:
+    network = OpenVinoDetector(threads=2)
+    frames = [street(640, 480, width) for width in (90, 120, 150, 180)]
+    alone = [network.detect([frame])[0] for frame in frames]
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda k: network.detect([frames[k % 4]] * 3), range(12)))
+
+    for k, answer in enumerate(answers):
+        assert answer == [alone[k % 4]] * 3
+
+
+@needs_openvino
+def test_only_the_shapes_used_last_are_kept_compiled() -> None:
+    network = OpenVinoNetwork(checked(DETECTOR_ONNX), DETECTOR_ONNX, 1, pictures=True)
+    for width in range(64, 64 + 32 * (KEPT + 2), 32):
+        network.run([np.zeros((1, 64, width, 3), np.uint8)])
+
+    assert len(network._queues) == KEPT
+
+
+@needs_openvino
+def test_what_is_no_network_is_told(tmp_path: Path) -> None:
+    with pytest.raises(Stop, match="is no network that OpenVINO reads"):
+        OpenVinoNetwork(b"no network", tmp_path / "text.onnx", 1, pictures=True)
+
+
+@needs_openvino
+def test_the_shipped_networks_run_on_openvino_and_weights_of_others_on_onnx_runtime(tmp_path: Path) -> None:
+    copy = tmp_path / "yolo.onnx"
+    copy.write_bytes(DETECTOR_ONNX.read_bytes())
+
+    assert isinstance(create_detector("cpu"), OpenVinoDetector)
+    assert isinstance(create_detector("cpu", copy), OnnxDetector)
+    assert isinstance(create_detector("cpu", copy, runtime="openvino"), OpenVinoDetector)
+    assert isinstance(create_recogniser(), OpenVinoRecogniser)
+    assert isinstance(create_recogniser(runtime="onnxruntime"), OnnxRecogniser)
+
+
+def test_where_openvino_is_not_installed_auto_does_without_and_asking_for_it_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(openvino_network, "available", lambda: False)
+
+    assert isinstance(create_detector("cpu"), OnnxDetector)
+    assert isinstance(create_recogniser(), OnnxRecogniser)
+    with pytest.raises(Stop, match="PLATEFLOW_CPU_RUNTIME=openvino, but openvino is not installed"):
+        create_detector("cpu", runtime="openvino")
