@@ -1,7 +1,8 @@
 """`plateflow calibrate`: from point pairs to a camera's way onto the plan, with its error told and drawn.
 
-In: pairs, and the plan's size. Out: a table of errors; pictures where a frame is given; the camera file, whose other
-cameras stay. What the pairs are refused for: `services.aggregator.core.calibration`.
+In: pairs, from a file or clicked (`services.cli.calibrate_page`), and the plan's size. Out: a table of errors; pictures
+where a frame is given; the camera file, whose other cameras stay. What the pairs are refused for:
+`services.aggregator.core.calibration`.
 
 Exit codes: 0 done; 1 done, but the mean error is above 1 % of the plan's diagonal; 2 a mistake in the command, or
 pairs that lead to no homography.
@@ -11,7 +12,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -25,8 +27,10 @@ from services.aggregator.core.config import Anchor
 from services.aggregator.core.homography import BadPairs, Pair
 from services.cli import camera_file
 from services.cli.background import NoPicture, Picture, read_background
+from services.cli.calibrate_page import Desk, NotSaved, serve
 from services.cli.calibration_pictures import Scene, draw_frame, draw_plan
 from services.cli.camera_file import Entry
+from services.cli.local_page import show
 from services.cli.pair_file import BadPairFile, read_pairs
 
 app = typer.Typer(
@@ -37,8 +41,9 @@ app = typer.Typer(
 @app.command("calibrate")
 def calibrate_command(
     pairs: Annotated[
-        Path, typer.Option(metavar="FILE", help="A line `x y plan_x plan_y` per pair; or YAML, as in the camera file.")
-    ],
+        Path | None,
+        typer.Option(metavar="FILE", help="A line `x y plan_x plan_y` per pair; or YAML, as in the camera file."),
+    ] = None,
     camera: Annotated[str | None, typer.Option(help="Name of the camera, as its messages have it: site/gate.")] = None,
     image: Annotated[
         Path | None, typer.Option(metavar="IMAGE|VIDEO", help="A frame, in which the pairs' pixels were measured.")
@@ -63,18 +68,39 @@ def calibrate_command(
     pictures: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="For the pictures. Else: that of --out, or this one.")
     ] = None,
+    page: Annotated[
+        bool, typer.Option("--page", help="Click the pairs on a page in the browser; saves to --out.")
+    ] = False,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port of the page; 0: any that is free.")] = 8766,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Fit a camera's image to a plan of the ground, say how well each point pair fits, and write the camera file.
 
     Example:
 
     - `plateflow calibrate --pairs gate.csv --camera site/gate --image gate.jpg --plan yard.png --out cameras.yaml`
+    - `plateflow calibrate --page --camera site/gate --image gate.jpg --plan yard.png --out cameras.yaml`
     """
     if out is not None and camera is None:
         raise typer.BadParameter("the camera file needs the camera's name", param_hint="--camera")
     frame, drawing = _picture(image, "--image"), _picture(plan, "--plan")
     known = _known(out, camera)
     size = _size(plan_size, drawing, known)
+    if page:
+        if frame is None or camera is None or out is None:
+            raise typer.BadParameter("needs --image to click on, --camera and --out to save", param_hint="--page")
+        begun = _pairs(pairs, frame) if pairs is not None else known.get("pairs", [])
+
+        def entry_of(before: Entry, clicked: Sequence[Pair]) -> Entry:
+            return _entry(before, clicked, size, frame, metres_per_unit, anchor, tolerance)
+
+        metres = entry_of(known, begun)["plan"].get("metres_per_unit")
+        save = partial(_save, out, camera, entry_of)
+        desk = Desk(camera, frame, drawing, size, metres, tolerance, begun, str(out), save)
+        show(partial(serve, desk), port, f"the pairs go to {out}", open_)
+        return
+    if pairs is None:
+        raise typer.BadParameter("name the file of the pairs, or click them with --page", param_hint="--pairs")
     measured = _pairs(pairs, frame)
     entry = _entry(known, measured, size, frame, metres_per_unit, anchor, tolerance)
     found = _fit(measured, size, tolerance)
@@ -208,14 +234,29 @@ def _draw(scene: Scene, frame: Picture, drawing: Picture | None, folder: Path) -
     typer.echo(f"drawn: {over_frame}, {over_plan}")
 
 
-def _write(out: Path, camera: str, entry: Entry) -> None:
+def _save(out: Path, camera: str, entry_of: Callable[[Entry, Sequence[Pair]], Entry], pairs: list[Pair]) -> str:
+    """For the page, which may save several times, beside whoever else changes the file. Raises NotSaved."""
+    try:
+        return _put(out, camera, entry_of(camera_file.load(out).get(camera) or {}, pairs))
+    except BadCameras as error:
+        raise NotSaved(f"{out} cannot be read, so it is not changed: {error}") from error
+
+
+def _put(out: Path, camera: str, entry: Entry) -> str:
     try:
         ground = cameras.camera_of(msgspec.convert(entry, CameraFile)).ground
         camera_file.put(out, camera, entry)
     except (BadCameras, msgspec.ValidationError) as error:
-        raise typer.BadParameter(f"it is not changed: {error}", param_hint="--out") from error
+        raise NotSaved(f"it is not changed: {error}") from error
     assert ground is not None  # there are pairs
-    typer.echo(f"written: {out}, {camera}, homography {ground.version}")
+    return f"written: {out}, {camera}, homography {ground.version}"
+
+
+def _write(out: Path, camera: str, entry: Entry) -> None:
+    try:
+        typer.echo(_put(out, camera, entry))
+    except NotSaved as error:
+        raise typer.BadParameter(str(error), param_hint="--out") from error
 
 
 def _length(error: float, found: Calibration, metres_per_unit: float | None) -> str:

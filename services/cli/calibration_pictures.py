@@ -68,7 +68,7 @@ def draw_frame(scene: Scene, frame: Picture, out: Path) -> None:
     x, y, _ = project(back, plan[:, 0], plan[:, 1])
     figure, axes = _axes(width, height)
     axes.imshow(frame, extent=(0, width, height, 0))
-    for line in _lines(scene):
+    for line in lines(scene):
         grid_x, grid_y, _ = project(back, line[:, 0], line[:, 1])
         axes.plot(grid_x, grid_y, color=GRID, linewidth=1.0, alpha=0.8)
     _mark(axes, scene, measured, np.stack([x, y], axis=1))
@@ -88,7 +88,7 @@ def draw_plan(scene: Scene, frame: Picture, drawing: Picture | None, out: Path) 
     if drawing is not None:
         axes.imshow(drawing, extent=(0, width, height, 0))
     axes.imshow(warped(scene, frame), extent=(0, width, height, 0), alpha=0.65 if drawing is not None else 1.0)
-    for line in _lines(scene) if drawing is None else []:
+    for line in lines(scene) if drawing is None else []:
         axes.plot(line[:, 0], line[:, 1], color=GRID, linewidth=0.6, alpha=0.6)
     _mark(axes, scene, plan, np.stack([x, y], axis=1))
     axes.set(xlim=(0, width), ylim=(height, 0))
@@ -108,15 +108,15 @@ def warped(scene: Scene, frame: Picture) -> Picture:
     return np.asarray(cv2.remap(clear, maps[0], maps[1], cv2.INTER_LINEAR, borderValue=(0, 0, 0, 0)), dtype=np.uint8)
 
 
-def _lines(scene: Scene) -> list[Floats]:
+def lines(scene: Scene) -> list[Floats]:
     """The grid's lines on the plan, each (STEPS, 2)."""
     width, height = scene.plan
-    lines: list[Floats] = []
+    found: list[Floats] = []
     for at in np.arange(0, width + scene.step / 1e6, scene.step):
-        lines.append(np.stack([np.full(STEPS, at), np.linspace(0, height, STEPS)], axis=1))
+        found.append(np.stack([np.full(STEPS, at), np.linspace(0, height, STEPS)], axis=1))
     for at in np.arange(0, height + scene.step / 1e6, scene.step):
-        lines.append(np.stack([np.linspace(0, width, STEPS), np.full(STEPS, at)], axis=1))
-    return lines
+        found.append(np.stack([np.linspace(0, width, STEPS), np.full(STEPS, at)], axis=1))
+    return found
 
 
 def _mark(axes: Any, scene: Scene, given: Floats, led_to: Floats) -> None:
