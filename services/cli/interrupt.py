@@ -15,7 +15,13 @@ class Interrupt:
     """While its ``with`` block runs, Ctrl+C raises KeyboardInterrupt within `allowed` alone; elsewhere it is kept."""
 
     def __init__(self) -> None:
-        self.asked = self._open = self._gently = False
+        self._open = self._gently = False
+        self.count = 0
+        """How often it was pressed."""
+
+    @property
+    def asked(self) -> bool:
+        return self.count > 0
 
     def __enter__(self) -> Self:
         self._former = signal.signal(signal.SIGINT, self._handle)
@@ -47,6 +53,6 @@ class Interrupt:
             self._gently = False
 
     def _handle(self, *_: Any) -> None:
-        again, self.asked = self.asked, True
-        if self._open or (self._gently and again):
+        self.count += 1
+        if self._open or (self._gently and self.count > 1):
             raise KeyboardInterrupt

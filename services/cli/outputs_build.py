@@ -67,7 +67,7 @@ def build(
     append: bool,
     say: Callable[[str], None],
     window: Window | None,
-    stopped: Callable[[], bool],
+    interrupts: Callable[[], int],
 ) -> Outputs:
     outputs: list[Output] = []
     if wishes.events:
@@ -83,7 +83,7 @@ def build(
     if wishes.crops is not None:
         outputs.append(Crops(wishes.crops, wishes.crops_min_conf, wishes.crops_limit))
     if wishes.annotate is not None or wishes.frames is not None:
-        outputs.append(Drawn(wishes.annotate, wishes.frames, stopped))
+        outputs.append(Drawn(wishes.annotate, wishes.frames, interrupts))
     if wishes.latency:
         outputs.append(Latency())
     if window is not None:

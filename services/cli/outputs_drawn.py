@@ -42,8 +42,9 @@ class Drawn(Output):
 
     needs_frames_again = True
 
-    def __init__(self, annotate: Path | None, frames: Path | None, stopped: Callable[[], bool]) -> None:
-        self._annotate, self._frames, self._stopped = annotate, frames, stopped
+    def __init__(self, annotate: Path | None, frames: Path | None, interrupts: Callable[[], int]) -> None:
+        """``interrupts``: how many there were; one more while pictures are drawn ends that."""
+        self._annotate, self._frames, self._interrupts = annotate, frames, interrupts
         self._videos: dict[str, VideoFile] = {}
         self._written: dict[Path, int] = defaultdict(int)
         for folder in filter(None, (annotate, frames)):
@@ -55,14 +56,14 @@ class Drawn(Output):
             shots[track.best.time_ms - done.sheet.start_ms].append((passage.plate or passage.label, track))
         if self._annotate is None and not shots:
             return
-        scene = Scene(done)
+        scene, before = Scene(done), self._interrupts()
         for frame in done.again():
             if self._frames is not None:
                 for plate, track in shots.get(frame.time_ms, ()):
                     self._keep(self._frames, done, plate, track, frame.image)
             if self._annotate is not None:
                 self._show(self._annotate, done, scene.drawn(frame.index, frame.time_ms, frame.image), frame.time_ms)
-            if self._stopped():
+            if self._interrupts() > before:
                 break
         if done.sheet.source.stream is None:
             self._close_video(done.sheet.source.key)

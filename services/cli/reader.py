@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -175,7 +176,7 @@ class Reader:
         return result
 
     def _told(self, frames: Iterable[DecodedFrame], result: RecordingResult) -> Iterator[DecodedFrame]:
-        for frame in frames:
+        for frame in islice(frames, result.frames):  # no further than it was read before somebody stopped it
             self.show.drawing(frame.time_ms, result.duration_ms)
             yield frame
 

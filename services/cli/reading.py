@@ -184,7 +184,14 @@ class _Run:
     def _outputs(self, inputs: int) -> Outputs:
         say, recogniser = self.show.event, self.models.recogniser
         return outputs_build.build(
-            self.job.wishes, recogniser, self.config, inputs, self.job.append, say, self.window, self._stopped
+            self.job.wishes,
+            recogniser,
+            self.config,
+            inputs,
+            self.job.append,
+            say,
+            self.window,
+            lambda: self.interrupt.count,
         )
 
     def _reader(self, folder: Folder, outputs: Outputs) -> Reader:

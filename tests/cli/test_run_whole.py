@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import pytest
 
 from tests.cli.street import ended, lines, sightings, started, street, wait
@@ -41,6 +42,11 @@ def test_persons_and_cars_get_tracks_positions_and_a_heatmap_each(yolo: Path, tm
     assert "no class bicycle; it has: car, person" in err
 
 
+def frames_of(video: Path) -> int:
+    with av.open(str(video)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_ctrl_c_in_mid_video_keeps_all_and_append_goes_on_there(yolo: Path, tmp_path: Path) -> None:
@@ -55,6 +61,7 @@ def test_ctrl_c_in_mid_video_keeps_all_and_append_goes_on_there(yolo: Path, tmp_
     first = [json.loads(line) for line in (tmp_path / "out" / "recordings.jsonl").read_text().splitlines()]
     assert len(first) == 1 and 30 <= first[0]["frames"] < 900
     assert sightings(tmp_path / "out")
+    assert frames_of(tmp_path / "drawn" / "street.mp4") == first[0]["frames"], "all that was seen is drawn"
     ended(started(*options, "--out", tmp_path / "out", "--append"))
     both = [json.loads(line) for line in (tmp_path / "out" / "recordings.jsonl").read_text().splitlines()]
     assert sum(one["frames"] for one in both) == 900, "none is looked at twice, none left out"
