@@ -3,7 +3,7 @@ it changes.
 
     vessosa/gate:
       pairs: [[[257, 262], [110, 145]], [[370, 225], [349, 145]], ...]   # [pixel, plan unit], four or more
-      plan: {width: 699, height: 996, metres_per_unit: 0.05}
+      plan: {width: 699, height: 996, metres_per_unit: 0.05, geo: {lat: 59.9386, lon: 30.3141, rotation: 15}}
       anchor: center            # or bottom: what of the box is projected
       image: {width: 1280, height: 720}   # frame size of the pairs, where recordings differ
       cell: 40                  # pixels
@@ -25,7 +25,7 @@ import msgspec
 import yaml
 
 from services.aggregator.core import homography
-from services.aggregator.core.config import Anchor, Camera, Config, Ground, Options
+from services.aggregator.core.config import Anchor, Camera, Config, Geo, Ground, Options
 from services.aggregator.core.homography import BadPairs, Pair
 from services.contracts.gates import BadGate, Gate, check
 from services.runtime.errors import SettingsError
@@ -53,6 +53,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metres_per_unit: float | None = None
     cell: float | None = None
     """Side of a heatmap cell, in plan units."""
+    geo: Geo | None = None
+    """Where it lies on the earth: heatmaps can then be layers of a map."""
 
 
 class CameraFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -162,6 +164,8 @@ def _ground(given: CameraFile) -> Ground:
         raise BadCameras("every number must be finite")
     if min(plan.width, plan.height, plan.cell or 1, plan.metres_per_unit or 1) <= 0:
         raise BadCameras("plan.width, height, cell and metres_per_unit must be above 0")
+    if plan.geo is not None:
+        _check_geo(plan.geo, plan.metres_per_unit)
     if image is not None and min(image.width, image.height) < 1:
         raise BadCameras("image.width and height must be at least 1")
     if given.ransac is not None and given.ransac < 0:
@@ -178,6 +182,7 @@ def _ground(given: CameraFile) -> Ground:
         cell=plan.cell or max(size) / CELLS_ALONG,
         anchor=given.anchor,
         metres_per_unit=plan.metres_per_unit,
+        geo=plan.geo,
         image_width=image_size[0],
         image_height=image_size[1],
         pairs=len(fit.inliers),
@@ -187,9 +192,18 @@ def _ground(given: CameraFile) -> Ground:
     )
 
 
+def _check_geo(geo: Geo, metres_per_unit: float | None) -> None:
+    """Raises BadCameras."""
+    if metres_per_unit is None:
+        raise BadCameras("plan.geo needs plan.metres_per_unit, too")
+    if not (abs(geo.lat) <= 89 and abs(geo.lon) <= 180 and abs(geo.rotation) <= 360):
+        raise BadCameras("plan.geo: lat must be -89 to 89, lon -180 to 180, rotation -360 to 360, in degrees")
+
+
 def _numbers(given: CameraFile, plan: Plan) -> list[float]:
     points = [number for pair in given.pairs for point in pair for number in point]
     others = (plan.width, plan.height, plan.cell, plan.metres_per_unit, given.ransac)
+    points += [plan.geo.lat, plan.geo.lon, plan.geo.rotation] if plan.geo is not None else []
     return points + [number for number in others if number is not None]
 
 

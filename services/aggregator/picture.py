@@ -20,6 +20,7 @@ from services.aggregator import tables
 from services.aggregator.chart import Chart, Grid, Look, Marks, draw
 from services.aggregator.core import grid
 from services.aggregator.core.area import SHARE, Area, most_significant
+from services.aggregator.core.config import Geo
 from services.aggregator.core.grid import HOUR_MS, Cells
 from services.aggregator.core.outline import Shape, smallest_shape
 from services.aggregator.partition import POINTER, Pointer
@@ -62,6 +63,8 @@ class Heatmap:
     vehicles: int = 0
     """Distinct passages, where that is known."""
     metres_per_unit: float | None = None
+    geo: Geo | None = None
+    """Where the plan lies on the earth."""
 
 
 def cameras(data: Path) -> list[str]:
@@ -103,6 +106,7 @@ def add_up(camera: str, plane: Plane, version: str, files: list[tuple[int, Path]
     used: list[int] = []
     size = (0.0, 0.0)
     metres: float | None = None
+    geo: Geo | None = None
     for hour, path in files:
         data = path.read_bytes()
         footer = tables.footer_of(data)
@@ -112,7 +116,7 @@ def add_up(camera: str, plane: Plane, version: str, files: list[tuple[int, Path]
         used += [hour] if found else []
         ground = footer.camera.ground
         if plane == "ground" and ground is not None:
-            size, metres = (ground.width, ground.height), ground.metres_per_unit
+            size, metres, geo = (ground.width, ground.height), ground.metres_per_unit, ground.geo
     if not used:
         raise NothingToDraw(f"the {plane}-plane heatmap of {camera} is empty")
     name, _, k = version.rpartition("-k")
@@ -120,7 +124,7 @@ def add_up(camera: str, plane: Plane, version: str, files: list[tuple[int, Path]
         width, _, height = name.rpartition("@")[2].partition("x")
         size = (float(width), float(height))
     return Heatmap(
-        camera, plane, version, float(k), *size, cells, min(used), max(used) + HOUR_MS, off_plan, metres_per_unit=metres
+        camera, plane, version, float(k), *size, cells, min(used), max(used) + HOUR_MS, off_plan, 0, metres, geo
     )
 
 

@@ -86,10 +86,12 @@ class Page:
     """The size of a picture: pixels across, and the inches that they are at its resolution."""
 
     width: int
+    natural: int = NATURAL
+    """Pixels across at which text has its natural size: more, where several grids lie beside each other."""
 
     @property
     def dpi(self) -> float:
-        part = self.width / NATURAL
+        part = self.width / self.natural
         return DPI * (part if part > 1 else part**0.5)
 
     @property
@@ -152,6 +154,9 @@ def save(figure: Figure, out: Path) -> Path:
     """Writes a PNG in one go: who looks at it sees the former picture or this one."""
     out.parent.mkdir(parents=True, exist_ok=True)
     beside = out.with_name(f".{out.name}.tmp")
-    figure.savefig(beside, format="png", dpi=figure.dpi, facecolor=figure.get_facecolor())
-    beside.replace(out)
+    try:
+        figure.savefig(beside, format="png", dpi=figure.dpi, facecolor=figure.get_facecolor())
+        beside.replace(out)
+    finally:
+        beside.unlink(missing_ok=True)
     return out

@@ -6,14 +6,13 @@ Whole hours in the cells that the aggregator counted come from its heatmap files
 counted anew from the sightings (`services.cli.heatmap_load`).
 
 Exit codes: 0 drawn; 1 a damaged file, or a video that cannot be read; 2 a mistake in the command, or in a detection
-file; 3 nothing to draw; 130 Ctrl+C while a video was read: what was seen until then is drawn. Nothing to draw leaves no
-picture.
+file; 3 nothing to draw, and no picture is written; 130 Ctrl+C, which ends `--follow`; of a video, what was seen until
+then is drawn.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import tzinfo
 from pathlib import Path
 from typing import Annotated
 
@@ -23,15 +22,27 @@ from services.aggregator.chart import Look
 from services.aggregator.picture import NothingToDraw, Plane
 from services.aggregator.style import NARROWEST, STYLES, WIDEST, Tone
 from services.aggregator.tables import BadFile
-from services.cli import heatmap_files, heatmap_quads
-from services.cli.background import NoPicture, Picture, read_background
+from services.cli import heatmap_export, heatmap_files, heatmap_follow, heatmap_quads
+from services.cli.background import Picture
 from services.cli.heatmap_draw import MEASURES, Asked, Weight, draw
 from services.cli.heatmap_files import Files, Unusable
 from services.cli.heatmap_load import Question
+from services.cli.heatmap_options import (
+    behind,
+    cells_of,
+    check,
+    check_kinds,
+    check_quads,
+    grounds_of,
+    is_text,
+    kind_of,
+    picture_of,
+    pixels_of,
+    source_paths,
+    times_of,
+)
 from services.cli.heatmap_video import is_video, read_videos
-from services.cli.sheet import parse_cells
-from services.cli.times import parse_time, parse_zone
-from services.contracts.kerberos import MAX_TIME_MS
+from services.cli.times import parse_zone
 
 app = typer.Typer(
     add_completion=False, rich_markup_mode="markdown", context_settings={"help_option_names": ["-h", "--help"]}
@@ -99,6 +110,13 @@ def heatmap(
     sheet: Annotated[
         str | None, typer.Option(metavar="K,K,…", help="Compare several cell sizes in one picture, as 20,30,40,60.")
     ] = None,
+    export: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the cells as .csv, .parquet, .geojson or a map's layer .png with .pgw; may be given again.",
+        ),
+    ] = None,
     style: Annotated[Tone, typer.Option(help="A light or a dark page.")] = "light",
     width: Annotated[
         int | None,
@@ -106,11 +124,17 @@ def heatmap(
     ] = None,
     cameras: Annotated[
         Path | None,
-        typer.Option(help="Of videos: the camera file with point pairs and plans.", envvar="PLATEFLOW_CAMERAS"),
+        typer.Option(
+            help="The camera file: of videos for the ground, of Parquet for where plans lie.",
+            envvar="PLATEFLOW_CAMERAS",
+        ),
     ] = None,
     results: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Of videos: keep what was read, to draw from it again.")
     ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Draw again whenever the Parquet grows, until Ctrl+C.")
+    ] = False,
     compatible: Annotated[
         bool,
         typer.Option("--compatible", help="Of a text file: 15 points a plate, as heatmap-location-car-plates counts."),
@@ -128,34 +152,44 @@ def heatmap(
 
     All about it: docs/heatmaps.md.
     """
-    cells = _cells(sheet, share, cell, csv)
+    cells = cells_of(sheet, share, cell, csv)
     zone = parse_zone(time_zone, "--time-zone")
     look = Look(STYLES[style], width, zone)
-    paths = _paths(sources)
-    if len(paths) == 1 and _is_text(paths[0]):
-        _check_quads(camera, plane, from_ or to or label, weight)
-        wanted = heatmap_quads.Wanted(out, _pixels(cell), compatible, csv, share, background, tuple(cells), look)
+    paths = source_paths(sources)
+    if follow and kind_of(paths[0]) in ("text", "video"):
+        raise typer.BadParameter("only of a data folder or Parquet files, which grow", param_hint="--follow")
+    if len(paths) == 1 and is_text(paths[0]):
+        given = [camera, label, from_, to, against_camera, against_from, against_to, export, week]
+        check_quads(any(given) or plane != "image" or weight != "sightings")
+        wanted = heatmap_quads.Wanted(out, pixels_of(cell), compatible, csv, share, background, tuple(cells), look)
         _draw_quads(paths[0], wanted)
         return
     if compatible:
         raise typer.BadParameter("only of a text file of quads", param_hint="--compatible")
     sizes: list[float | None] = [*cells] or [cell]
     for one in sizes:
-        _check(out, one, plane)
-    question = Question(camera, plane, label, _times(from_, to, zone), cell, MEASURES[weight])
+        check(out, one, plane)
+    question = Question(camera, plane, label, times_of(from_, to, zone), cell, MEASURES[weight])
     second = None
     if against_camera or against_from or against_to:
-        times = _times(against_from, against_to, zone, "--against-") if against_from or against_to else question.times
+        times = times_of(against_from, against_to, zone, "--against-") if against_from or against_to else question.times
         second = replace(question, camera=against_camera or camera, times=times)
-    _check_kinds({"--sheet": bool(cells), "--week": week, "--against-…": second is not None}, share, csv)
-    asked = Asked(question, out, tuple(cells), share, csv, look, second, week)
-    over = _picture(background)
+    exports = tuple(export or ())
+    kinds = {"--sheet": bool(cells), "--week": week, "--against-…": second is not None}
+    check_kinds(kinds, share is not None or csv is not None or bool(exports))
+    heatmap_export.check(exports)
+    grounds = {} if is_video(paths[0]) or cameras is None or plane == "image" else grounds_of(cameras)
+    asked = Asked(question, out, tuple(cells), share, csv, exports, grounds, look, second, week)
+    over = picture_of(background)
     if is_video(paths[0]):
         with read_videos(paths, results, cameras, camera) as (folder, code):
             if over is None and len(paths) == 1 and plane == "image":
-                over = _behind(paths[0])
+                over = behind(paths[0])
             _draw(_files([folder], None), asked, over)
         raise typer.Exit(code)
+    if follow:
+        heatmap_follow.follow(lambda: _found(source_paths(sources), camera), lambda files: draw(files, asked, over))
+        raise typer.Exit(130)
     _draw(_files(paths, camera), asked, over)
 
 
@@ -166,77 +200,21 @@ def _draw(files: Files, asked: Asked, background: Picture | None) -> None:
         raise _nothing(error) from error
 
 
-def _paths(sources: list[str]) -> list[Path]:
-    """Files of one kind, or one folder. BadParameter."""
-    try:
-        paths = heatmap_files.expand(sources)
-    except Unusable as error:
-        raise typer.BadParameter(str(error), param_hint="SOURCE") from error
-    if len(paths) > 1 and len({_kind(path) for path in paths}) > 1:
-        raise typer.BadParameter("name files of one kind: Parquet, or videos and photos", param_hint="SOURCE")
-    if len(paths) > 1 and _kind(paths[0]) in ("folder", "text"):
-        raise typer.BadParameter(f"name one {_kind(paths[0])} at a time", param_hint="SOURCE")
-    return paths
-
-
-def _kind(path: Path) -> str:
-    if path.is_dir():
-        return "folder"
-    return "Parquet" if path.suffix.lower() == ".parquet" else "video" if is_video(path) else "text"
-
-
-def _is_text(path: Path) -> bool:
-    return _kind(path) == "text"
+def _found(paths: list[Path], camera: str | None) -> Files:
+    """Raises Unusable, BadFile."""
+    if paths[0].is_dir():
+        return heatmap_files.in_folder(paths[0])
+    return heatmap_files.of_files(paths, camera)
 
 
 def _files(paths: list[Path], camera: str | None) -> Files:
     """BadParameter where there is nothing to draw from; Exit where a file is damaged."""
     try:
-        if paths[0].is_dir():
-            return heatmap_files.in_folder(paths[0])
-        return heatmap_files.of_files(paths, camera)
+        return _found(paths, camera)
     except Unusable as error:
         raise typer.BadParameter(str(error), param_hint="SOURCE") from error
     except BadFile as error:
         raise _nothing(error) from error
-
-
-def _behind(video: Path) -> Picture | None:
-    """What the video shows where nothing moves."""
-    try:
-        return read_background(video)
-    except NoPicture:
-        return None
-
-
-def _cells(sheet: str | None, share: float | None, cell: float | None, csv: Path | None) -> list[float]:
-    """The cell sizes of a sheet; none where one picture is asked for. BadParameter."""
-    if share is not None and not 0 < share <= 1:
-        raise typer.BadParameter("must be above 0 and at most 1, as 0.8", param_hint="--area")
-    if sheet is None:
-        return []
-    if cell is not None or share is not None or csv is not None:
-        raise typer.BadParameter("draws several cell sizes: leave out --cell, --area and --csv", param_hint="--sheet")
-    return parse_cells(sheet)
-
-
-def _check_kinds(kinds: dict[str, bool], share: float | None, csv: Path | None) -> None:
-    """BadParameter where several pictures are asked for at once."""
-    named = [option for option, wanted in kinds.items() if wanted]
-    if len(named) > 1:
-        raise typer.BadParameter("each is a picture of its own: choose one", param_hint=" ".join(named))
-    if named and (share is not None or csv is not None):
-        raise typer.BadParameter("of one heatmap alone: leave out --area and --csv", param_hint=named[0])
-
-
-def _times(from_: str | None, to: str | None, zone: tzinfo, option: str = "--") -> range:
-    times = range(
-        0 if from_ is None else parse_time(from_, f"{option}from", zone),
-        MAX_TIME_MS + 1 if to is None else parse_time(to, f"{option}to", zone),
-    )
-    if not times:
-        raise typer.BadParameter(f"{option}from must lie before {option}to", param_hint=f"{option}from")
-    return times
 
 
 def _nothing(error: NothingToDraw | BadFile) -> typer.Exit:
@@ -244,39 +222,8 @@ def _nothing(error: NothingToDraw | BadFile) -> typer.Exit:
     return typer.Exit(3 if isinstance(error, NothingToDraw) else 1)
 
 
-def _check_quads(camera: str | None, plane: Plane, other: str | None, weight: Weight) -> None:
-    if camera or other or plane != "image" or weight != "sightings":
-        raise typer.BadParameter(
-            "a text file of quads has no cameras, classes, times, tracks or plan: "
-            "leave out --camera, --class, --plane, --from, --to and --weight",
-            param_hint="FILE.txt",
-        )
-
-
-def _pixels(cell: float | None) -> int:
-    if cell is not None and not cell.is_integer():
-        raise typer.BadParameter("must be whole pixels", param_hint="--k")
-    return heatmap_quads.K if cell is None else int(cell)
-
-
 def _draw_quads(source: Path, wanted: heatmap_quads.Wanted) -> None:
     try:
         typer.echo(heatmap_quads.draw(source, wanted))
     except NothingToDraw as error:
         raise _nothing(error) from error
-
-
-def _check(out: Path, cell: float | None, plane: Plane) -> None:
-    if out.suffix.lower() != ".png":
-        raise typer.BadParameter(f"{out} does not end in .png", param_hint="--out")
-    if cell is not None and not (cell >= 1 and cell == round(cell) if plane == "image" else cell > 0):
-        raise typer.BadParameter("must be whole pixels from 1, or plan units above 0", param_hint="--cell")
-
-
-def _picture(background: Path | None) -> Picture | None:
-    if background is None:
-        return None
-    try:
-        return read_background(background)
-    except NoPicture as error:
-        raise typer.BadParameter(str(error), param_hint="--background") from error

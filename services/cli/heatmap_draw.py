@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+import typer
+
 from services.aggregator import picture
 from services.aggregator.chart import Look, Marks
+from services.aggregator.core.config import Ground
 from services.aggregator.picture import Heatmap, Measure
-from services.cli import area_file, heatmap_quads
+from services.cli import area_file, heatmap_export, heatmap_quads
 from services.cli.background import Picture
 from services.cli.heatmap_compare import compare
 from services.cli.heatmap_files import Files
@@ -32,6 +36,9 @@ class Asked:
     share: float | None = None
     """Of the most significant area."""
     csv: Path | None = None
+    exports: tuple[Path, ...] = ()
+    grounds: Mapping[str, Ground] = field(default_factory=dict)
+    """Of a camera file, which overrule where the plans lie that the Parquet was written with."""
     look: Look = field(default_factory=Look)
     second: Question | None = None
     """To be compared with."""
@@ -52,14 +59,30 @@ def draw(files: Files, asked: Asked, background: Picture | None) -> str:
 
 def _draw_one(files: Files, asked: Asked, background: Picture | None) -> str:
     measure = asked.question.measure
-    drawn = load(files, asked.question)
+    drawn = _placed(load(files, asked.question), asked.grounds)
+    heatmap_export.check_place(asked.exports, drawn)
     marks = Marks()
     if asked.share is not None:
         marks = Marks(picture.area_of(drawn, measure, asked.share), picture.shape_of(drawn, measure, asked.share))
     picture.draw_heatmap(drawn, asked.out, measure=measure, background=background, marks=marks, look=asked.look)
     if asked.csv is not None:
         heatmap_quads.write_grid(picture.grid_of(drawn, measure)[0], asked.csv)
-    return _said(drawn, asked.out) + area_file.write(marks, asked.out)
+    exported = [heatmap_export.write(path, drawn, measure, marks, asked.look) for path in asked.exports]
+    return _said(drawn, asked.out) + area_file.write(marks, asked.out) + "".join(exported)
+
+
+def _placed(drawn: Heatmap, grounds: Mapping[str, Ground]) -> Heatmap:
+    """BadParameter where the camera file tells of another plan."""
+    ground = grounds.get(drawn.camera)
+    if ground is None or drawn.plane == "image":
+        return drawn
+    if (ground.width, ground.height) != (drawn.width, drawn.height):
+        raise typer.BadParameter(
+            f"its plan of {drawn.camera} is {ground.width:g}×{ground.height:g}, this heatmap's "
+            f"{drawn.width:g}×{drawn.height:g}",
+            param_hint="--cameras",
+        )
+    return replace(drawn, geo=ground.geo, metres_per_unit=ground.metres_per_unit)
 
 
 def _draw_sheet(files: Files, asked: Asked, background: Picture | None) -> str:

@@ -106,7 +106,7 @@ def _on_ground(camera: str, sightings: pa.Table, ground: Ground, k: float, label
     vehicles = len({one for one, on in zip(sightings["passage_id"].to_pylist(), on_plan.tolist(), strict=True) if on})
     return Heatmap(
         camera, "ground", version, k, ground.width, ground.height, *_count(sightings, cells), off_plan, vehicles,
-        ground.metres_per_unit,
+        ground.metres_per_unit, ground.geo,
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from services.aggregator.style import NATURAL, SMALL, Page, heading, save
 
 MOST = 12
 """Panels of a sheet."""
-NARROW = 3.3
+NARROW = 3.6
 """Inches that a panel must have, with all around it."""
 LEFT, BAR, BELOW, ABOVE = 0.62, 0.95, 0.5, 0.34
 """Inches beside a panel, and for the line above it."""
@@ -52,13 +52,15 @@ def draw_sheet(
     """Writes a PNG; as many panels beside each other as can be read. All panels have the shape of the first."""
     columns = min(len(panels), 3 if len(panels) > 4 or len(panels) == 3 else 2)
     look = look or Look()
-    page, style = Page(look.width or (NATURAL if columns < 3 else NATURAL * 7 // 5)), look.style
+    natural = NATURAL if columns < 3 else NATURAL * 7 // 5
+    page = Page(look.width or natural, natural if (look.width or natural) >= NATURAL else NATURAL)
+    style = look.style
     columns = max(1, min(columns, int((page.inches - EDGE) / NARROW)))
     rows = -(-len(panels) // columns)
     head = heading(page, title, facts, page.inches - 2 * EDGE)
     wide = (page.inches - EDGE) / columns - LEFT - BAR
     aspect = min(max(float(panels[0].grid.y[-1] / panels[0].grid.x[-1]), 0.1), 2.0)
-    named = [page.lines(panel.title, wide + BAR * 0.9, SMALL) for panel in panels]
+    named = [page.lines(panel.title, wide + BAR * 0.8, SMALL, bold=True) for panel in panels]
     above = ABOVE + 0.19 * (max(map(len, named)) - 1)
     tall = wide * aspect
     height = EDGE + head.height + rows * (above + tall + BELOW) + 0.1

@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import signal
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -13,6 +17,7 @@ import pytest
 
 from services.aggregator.core.config import Camera, Config
 from services.aggregator.local import LocalAggregator
+from services.cli import heatmap_follow
 from services.contracts.messages import Box
 from tests.aggregator.build import track
 from tests.aggregator.test_aggregate import GROUND
@@ -41,6 +46,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file = next(path for path in (tmp_path / "plateflow-data" / "sightings").rglob("*.parquet") if "gate" in str(path))
     shutil.copy(file, tmp_path / "sightings.parquet")
     clip(tmp_path / "street.mp4")
+    (block,) = re.findall(r"^```yaml\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    (tmp_path / "cameras.yaml").write_text(block)
     (tmp_path / "plates.txt").write_text("640 480 gate 25\n100 200 200 100 50 50 80 80\n")
     (tmp_path / "pairs.csv").write_text("0,0,0,0\n640,0,320,0\n640,480,320,240\n0,480,0,240\n320,240,160,120\n")
     cv2.imwrite(str(tmp_path / "frame.png"), np.full((480, 640, 3), 120, np.uint8))
@@ -52,18 +59,31 @@ def test_the_page_has_commands_of_both_kinds() -> None:
     assert {command.split()[1] for command in COMMANDS} == {"heatmap", "run", "calibrate"}
 
 
+def stop_once(drawn: Callable[[], bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl+C, instead of looking again, once there is a picture."""
+
+    def sleep(_: float) -> None:
+        if drawn():
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(heatmap_follow, "time", SimpleNamespace(sleep=sleep))
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_runs_as_written_and_leaves_what_it_names(
-    command: str, workplace: Path, plateflow: Plateflow, colours: ColourDetector
+    command: str, workplace: Path, plateflow: Plateflow, colours: ColourDetector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = shlex.split(command)
     if words[1] == "run":
         (workplace / "gate.zones.json").write_text("[[[0, 0], [1, 0], [1, 1], [0, 1]]]")
 
-    assert plateflow(*words[1:]) == 0, plateflow.err
-    for option in ("--out", "--csv"):
-        if option in words:
-            assert (workplace / words[words.index(option) + 1]).exists()
+    if "--follow" in words:
+        stop_once((workplace / "gate.png").exists, monkeypatch)
+
+    assert plateflow(*words[1:]) == (130 if "--follow" in words else 0), plateflow.err
+    for option, name in pairwise(words):
+        if option in ("--out", "--csv", "--export"):
+            assert (workplace / name).exists()
     written = {path.name for path in workplace.glob("*.json") if words[1] == "heatmap"}
     assert ("--area" in words) == any(name.endswith(".area.json") for name in written)
     assert ("--area" in words) == any(name.endswith(".zones.json") for name in written)

@@ -32,6 +32,16 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """The most that one observation adds to the dwell of its cell."""
 
 
+class Geo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a plan lies on the earth (`services.aggregator.core.geo`). Degrees, WGS 84."""
+
+    lat: float
+    """Of the plan's origin, its upper left corner."""
+    lon: float
+    rotation: float = 0.0
+    """What upwards on the plan is, clockwise from north."""
+
+
 class Ground(msgspec.Struct, frozen=True, kw_only=True):
     """A camera's way onto the plan: the fitted homography and what it was fitted from."""
 
@@ -45,6 +55,7 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
     """Side of a cell, in plan units."""
     anchor: Anchor = "center"
     metres_per_unit: float | None = None
+    geo: Geo | None = None
     image_width: int | None = None
     """Frame size that the pairs were measured in, where it is not that of every recording."""
     image_height: int | None = None
