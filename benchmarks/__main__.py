@@ -7,7 +7,7 @@ import importlib
 
 from benchmarks.harness import Skipped, last_line
 
-NAMES = ("aggregator", "detector", "heatmap_commit", "pipeline")
+NAMES = ("aggregator", "decode", "detector", "heatmap_commit", "pipeline", "recogniser")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -39,6 +39,8 @@ def test_a_table_shows_median_and_spread() -> None:
         ("aggregator", {"observations_per_second", "of_limit", "cost_of_10000_cameras_150"}),
         ("heatmap_commit", {"p50_ms", "p95_ms", "file_bytes", "p50_last_tenth_ms"}),
         ("detector", {"cpu_ms", "least"}),
+        ("recogniser", {"cpu_ms", "least"}),
+        ("decode", {"frames_per_second"}),
         pytest.param("pipeline", {"frames_per_second", "of_limit"}, marks=[pytest.mark.slow, pytest.mark.timeout(300)]),
     ],
 )

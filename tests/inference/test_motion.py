@@ -56,7 +56,7 @@ def test_what_moves_too_slowly_for_one_frame_adds_up() -> None:
     def at(k: int) -> NDArray[np.uint8]:
         whole, part = divmod(k, 10)
         near, far = (with_car(street(0, noise=0), 200 + whole + one).astype(float) for one in (0, 1))
-        return (near + (far - near) * part / 10).astype(np.uint8)
+        return np.asarray(near + (far - near) * part / 10, np.uint8)
 
     answers = asked([at(k) for k in range(14)], MotionOptions(threshold=2.0, most_ms=60_000))
 

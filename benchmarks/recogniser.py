@@ -1,0 +1,48 @@
+"""CPU milliseconds a plate of the recogniser by run-time, batch and threads, from crop to text."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from benchmarks.harness import alternate, last_line, medians, table
+from services.inference.models import openvino_network
+from services.inference.models.recogniser import OnnxRecogniser, OpenVinoRecogniser, Recogniser
+from services.inference.training.plates import plate_text, render_plate
+
+
+def _reading(model: Recogniser, batch: int) -> Callable[[], float]:
+    rng = np.random.default_rng(5)
+    crops = [render_plate(plate_text("ru_private", rng), seed=rng, height=60).image for _ in range(batch)]
+    rounds = max(1, 32 // batch)
+
+    def once() -> float:
+        began = time.process_time()
+        for _ in range(rounds):
+            model.read(crops)
+        return (time.process_time() - began) * 1e3 / batch / rounds
+
+    return once
+
+
+def run(quick: bool) -> str:
+    """The table and the JSON line."""
+    makers: dict[str, Callable[[int], Recogniser]] = {"ONNX Runtime": lambda threads: OnnxRecogniser(threads=threads)}
+    fields: dict[str, object] = {}
+    if openvino_network.available():
+        makers["OpenVINO"] = lambda threads: OpenVinoRecogniser(threads=threads)
+    else:
+        fields["skipped"] = "OpenVINO: pip install openvino"
+    runs = {
+        f"{name}, {threads} threads, batch {batch}": _reading(make(threads), batch)
+        for name, make in makers.items()
+        for threads in ((1,) if quick else (1, 2))
+        for batch in (1, 8, 32)
+    }
+    figures = alternate(runs, 1 if quick else 9)
+    middle = medians(figures)
+    fields |= {"cpu_ms": {name: round(value, 2) for name, value in middle.items()}}
+    fields["least"] = min(middle, key=lambda name: middle[name])
+    return "\n".join([table("recogniser", "ms of CPU/plate", figures), last_line("recogniser", fields)])
