@@ -31,6 +31,8 @@ LEFT, RIGHT, BELOW, ABOVE, GAP = 0.85, 1.08, 0.64, 0.2, 0.14
 """Inches: for the numbers left and below, for the colour bar, above the title, between the heading and the grid."""
 TALLEST = 9.0
 """Inches of a grid's height, where nobody asks for a width."""
+LEAST = 8.5
+"""Points of a colour bar's unit."""
 MANY = 100
 """More columns are drawn without lines between them."""
 SLIM = 6.2
@@ -107,17 +109,17 @@ def draw(chart: Chart, out: Path, look: Look) -> Path:
     aspect = float(grid.y[-1] / grid.x[-1])
     page = Page(look.width or _natural(aspect))
     said = chart.marks.lines(style)
-    head = heading(page, chart.title, chart.facts, page.inches - LEFT - 0.2)
-    wide = page.inches - LEFT - RIGHT
-    tall = min(wide * aspect, max(TALLEST, page.inches))
+    tall = min((page.inches - LEFT - RIGHT) * aspect, max(TALLEST, page.inches))
     wide = tall / aspect
+    facts = chart.facts if unit_fits(grid.unit, tall) else [*chart.facts, grid.unit]
+    head = heading(page, chart.title, facts, page.inches - LEFT - 0.2)
     foot = BELOW + 0.24 * len(said)
     height = ABOVE + head.height + GAP + tall + foot
     with style.applied():
         figure = page.figure(height, style)
         axes = figure.add_axes((LEFT / page.inches, foot / height, wide / page.inches, tall / height))
         mesh = paint(axes, grid, style, chart.background)
-        mark(axes, chart.marks, style)
+        mark(axes, chart.marks, style, wide / len(grid.x))
         label_axes(axes, grid, style, wide)
         head.draw(figure, LEFT, ABOVE, style)
         bar_axes = figure.add_axes(
@@ -186,26 +188,36 @@ def label_axes(axes: Any, grid: Grid, style: Style, inches: float) -> None:
 
 
 def bar(figure: Figure, axes: Any, mesh: Any, grid: Grid, style: Style, inches: float) -> None:
-    """The colour bar, with its unit. ``inches``: its height."""
+    """The colour bar, with its unit where that fits. ``inches``: its height."""
     made: Any = figure.colorbar(mesh, cax=axes)
-    size = min(float(mpl.rcParams["font.size"]), max(7.0, inches * 72 / (0.62 * len(grid.unit))))
-    made.set_label(grid.unit, fontsize=size)
+    if unit_fits(grid.unit, inches):
+        size = min(float(mpl.rcParams["font.size"]), inches * 72 / (0.6 * len(grid.unit)))
+        made.set_label(grid.unit, fontsize=size)
     made.outline.set_visible(False)
     made.ax.tick_params(length=3)
     made.locator = MaxNLocator(max(2, min(6, int(inches / 0.45))), integer=grid.whole, symmetric=grid.difference)
     made.update_ticks()
 
 
-def mark(axes: Any, marks: Marks, style: Style) -> None:
-    """Outlines of the areas, in the colours in which they are named."""
-    corners: list[tuple[Sequence[tuple[float, float]], str]] = []
+def unit_fits(unit: str, inches: float) -> bool:
+    """Whether a colour bar of that height has room for its unit, in text that can be read."""
+    return inches * 72 >= 0.6 * LEAST * len(unit)
+
+
+def mark(axes: Any, marks: Marks, style: Style, cell: float) -> None:
+    """Outlines of the areas, in the colours in which they are named; thin around thin cells (``cell``: inches)."""
+    thick = min(max(cell * 72 / 7, 0.5), 1.8)
+    corners: list[tuple[Sequence[tuple[float, float]], str, float]] = []
     if marks.shape is not None:
-        corners += [(polygon, style.shape) for polygon in marks.shape.polygons]
+        corners += [(polygon, style.shape, thick) for polygon in marks.shape.polygons]
     if (area := marks.area) is not None:
         ring = [(area.left, area.top), (area.right, area.top), (area.right, area.bottom), (area.left, area.bottom)]
-        corners.append((ring, style.area))
-    for polygon, colour in corners:
-        for edge, width in ((style.paper, 3.6), (colour, 1.8)):  # the page's colour below: to show on bright and dark
+        corners.append((ring, style.area, 1.8))
+    for polygon, colour, line in corners:
+        for edge, width in (
+            (style.paper, 2 * line),
+            (colour, line),
+        ):  # the page's colour below: to show on bright and dark
             axes.add_patch(
                 Patch(polygon, closed=True, fill=False, edgecolor=edge, linewidth=width, zorder=3, joinstyle="miter")
             )

@@ -30,7 +30,7 @@ COMMANDS = {
     "ingest": Command("services.cli.ingest", "Service: Vault's announcements in, clips out."),
     "inference": Command("services.cli.inference", "Service: clips in, tracks of plates out."),
     "aggregator": Command("services.cli.aggregator", "Service: tracks in, plates, passages and heatmaps out."),
-    "heatmap": Command("services.cli.heatmap", "Draw heatmaps from the aggregator's Parquet."),
+    "heatmap": Command("services.cli.heatmap", "Draw heatmaps from Parquet, videos, or text files of plates."),
     "calibrate": Command("services.cli.calibrate", "Fit a camera to a plan, say how well, write the camera file."),
     "evaluate": Command("services.cli.evaluate", "Measure the models on pictures whose plates are known."),
     "data": Command("services.cli.data", "Prepare pictures with known plates: convert, merge, split, check, label."),

@@ -68,7 +68,7 @@ def _draw_one(files: Files, asked: Asked, background: Picture | None) -> str:
     if asked.csv is not None:
         heatmap_quads.write_grid(picture.grid_of(drawn, measure)[0], asked.csv)
     exported = [heatmap_export.write(path, drawn, measure, marks, asked.look) for path in asked.exports]
-    return _said(drawn, asked.out) + area_file.write(marks, asked.out) + "".join(exported)
+    return _said(drawn, asked.out) + area_file.write(marks, asked.out, drawn.plane == "image") + "".join(exported)
 
 
 def _placed(drawn: Heatmap, grounds: Mapping[str, Ground]) -> Heatmap:

@@ -81,8 +81,8 @@ def rows(drawn: Heatmap) -> list[dict[str, Any]]:
     place = place_of(drawn)
     found = []
     for (gx, gy), (count, passages, dwell_ms) in sorted(drawn.cells.items(), key=lambda one: one[0][::-1]):
-        x0, y0 = gx * drawn.k, gy * drawn.k
-        x1, y1 = min(x0 + drawn.k, drawn.width), min(y0 + drawn.k, drawn.height)
+        x0, y0 = round(gx * drawn.k, 9), round(gy * drawn.k, 9)
+        x1, y1 = min(round((gx + 1) * drawn.k, 9), drawn.width), min(round((gy + 1) * drawn.k, 9), drawn.height)
         row = dict(zip(COLUMNS, (gx, gy, x0, y0, x1, y1, count, passages, dwell_ms / 1000), strict=True))
         if place is not None:
             lon, lat = place.at((x0 + x1) / 2, (y0 + y1) / 2)

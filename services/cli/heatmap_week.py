@@ -113,7 +113,6 @@ def _draw(
     background: Picture | None,
 ) -> None:
     style, page = look.style, Page(look.width or NATURAL)
-    head = heading(page, titles[0], titles[1], page.inches - 2 * EDGE)
     wide = page.inches - LEFT - RIGHT - EDGE
     small = (wide - GAP * (BLOCKS - 1)) / BLOCKS
     any_grid = next(iter(grids.values()))
@@ -121,9 +120,11 @@ def _draw(
     tall = min(small * aspect, TALLEST)
     slim = tall / aspect
     held = [day for day in range(7) if week.days[day]]
+    high = len(held) * (tall + GAP) - GAP
+    facts = titles[1] if chart.unit_fits(any_grid.unit, high) else [*titles[1], f"maps: {any_grid.unit}"]
+    head = heading(page, titles[0], facts, page.inches - 2 * EDGE)
     below = EDGE + head.height + 0.15
     between = 0.8
-    high = len(held) * (tall + GAP) - GAP
     height = below + 7 * ROW + between + high + 0.35
 
     def place(x: float, y: float, width: float, length: float) -> tuple[float, float, float, float]:

@@ -57,9 +57,10 @@ def draw_sheet(
     style = look.style
     columns = max(1, min(columns, int((page.inches - EDGE) / NARROW)))
     rows = -(-len(panels) // columns)
-    head = heading(page, title, facts, page.inches - 2 * EDGE)
     wide = (page.inches - EDGE) / columns - LEFT - BAR
     aspect = min(max(float(panels[0].grid.y[-1] / panels[0].grid.x[-1]), 0.1), 2.0)
+    units = dict.fromkeys(panel.grid.unit for panel in panels if not chart.unit_fits(panel.grid.unit, wide * aspect))
+    head = heading(page, title, [*facts, *units], page.inches - 2 * EDGE)
     named = [page.lines(panel.title, wide + BAR * 0.8, SMALL, bold=True) for panel in panels]
     above = ABOVE + 0.19 * (max(map(len, named)) - 1)
     tall = wide * aspect

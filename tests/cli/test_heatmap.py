@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -264,6 +265,16 @@ def test_the_smallest_shape_is_a_file_that_plateflow_run_takes_as_zones(
 
     assert sum(within) >= 0.8 * len(within)
     assert f"{sum(within) / len(within):.0%} lie within {len(gate.zones)} polygons" in plateflow.out
+
+
+def test_areas_of_the_plan_are_no_zones_of_the_image(data: Path, tmp_path: Path, plateflow: Plateflow) -> None:
+    assert plateflow("heatmap", data, "--plane", "ground", "--out", tmp_path / "heat.png", "--area", "0.8") == 0
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["heat.area.json", "heat.png"]
+    told = json.loads((tmp_path / "heat.area.json").read_text())
+    assert "polygon" not in told and told["shape"]["held"] >= 0.8
+    with pytest.raises(typer.BadParameter, match="holds no polygon"):
+        gate_of([str(tmp_path / "heat.area.json")], [])
 
 
 def test_a_dark_picture_of_any_width_can_be_had(data: Path, tmp_path: Path, plateflow: Plateflow) -> None:
