@@ -31,6 +31,7 @@ COMMANDS = {
     "inference": Command("services.cli.inference", "Service: clips in, tracks of plates out."),
     "aggregator": Command("services.cli.aggregator", "Service: tracks in, plates, passages and heatmaps out."),
     "heatmap": Command("services.cli.heatmap", "Draw heatmaps from Parquet, videos, or text files of plates."),
+    "tracks": Command("services.cli.tracks", "Draw the ways of vehicles over an image or a plan, with their speeds."),
     "calibrate": Command("services.cli.calibrate", "Fit a camera to a plan, say how well, write the camera file."),
     "evaluate": Command("services.cli.evaluate", "Measure the models on pictures whose plates are known."),
     "data": Command("services.cli.data", "Prepare pictures with known plates: convert, merge, split, check, label."),

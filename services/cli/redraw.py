@@ -28,8 +28,8 @@ from services.aggregator.core.grid import Cell, Cells
 from services.aggregator.picture import Heatmap, NothingToDraw, Plane
 
 COLUMNS = [
-    "time_ms", "passage_id", "track_id", "center_x", "center_y", "frame_width", "frame_height", "ground_x", "ground_y",
-    "ground_version", "off_plan", "label",
+    "time_ms", "passage_id", "track_id", "plate", "center_x", "center_y", "frame_width", "frame_height", "ground_x",
+    "ground_y", "ground_version", "off_plan", "label",
 ]  # fmt: skip
 DWELL_CAP_MS = Options().dwell_cap_ms
 
