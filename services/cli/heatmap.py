@@ -49,6 +49,9 @@ app = typer.Typer(
 )
 
 
+WHAT, OTHERS, LOOKS, FILES = "What to draw", "Other kinds of picture", "How it looks", "More files"
+
+
 @app.command()
 def heatmap(
     sources: Annotated[
@@ -62,38 +65,67 @@ def heatmap(
     out: Annotated[
         Path, typer.Option(metavar="FILE.png|FOLDER", help="The picture to write; of a text file, the folder for it.")
     ],
-    plane: Annotated[Plane, typer.Option(help="The camera's image, or the plan of the ground.")] = "image",
+    plane: Annotated[
+        Plane, typer.Option(help="The camera's image, or the plan of the ground.", rich_help_panel=WHAT)
+    ] = "image",
     camera: Annotated[
-        str | None, typer.Option(help="Name of the camera; may be left out where there is only one.")
+        str | None,
+        typer.Option(help="Name of the camera; may be left out where there is only one.", rich_help_panel=WHAT),
     ] = None,
     label: Annotated[
         str | None,
-        typer.Option("--class", help="What objects to draw, as car. Else plates, or what there is."),
+        typer.Option(
+            "--class", help="What objects to draw, as car. Else plates, or what there is.", rich_help_panel=WHAT
+        ),
     ] = None,
     cell: Annotated[
         float | None,
         typer.Option(
-            "--cell", "--k", help="Side of a cell, in pixels or plan units. Else: as the aggregator counted, or 40."
+            "--cell",
+            "--k",
+            help="Side of a cell, in pixels or plan units. Else: as the aggregator counted, or 40.",
+            rich_help_panel=WHAT,
         ),
     ] = None,
     from_: Annotated[
         str | None,
-        typer.Option("--from", metavar="ISO|MS", help="Event time to begin with: 2026-06-16T07:00:00, or in ms."),
+        typer.Option(
+            "--from",
+            metavar="ISO|MS",
+            help="Event time to begin with: 2026-06-16T07:00:00, or in ms.",
+            rich_help_panel=WHAT,
+        ),
     ] = None,
-    to: Annotated[str | None, typer.Option(metavar="ISO|MS", help="Event time to end before.")] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="ISO|MS", help="Event time to end before.", rich_help_panel=WHAT)
+    ] = None,
     time_zone: Annotated[
         str,
-        typer.Option(metavar="ZONE", help="For times that name no zone, for titles and --week: Europe/Berlin, UTC."),
+        typer.Option(
+            metavar="ZONE",
+            help="For times that name no zone, for titles and --week: Europe/Berlin, UTC.",
+            rich_help_panel=WHAT,
+        ),
     ] = "UTC",
-    against_camera: Annotated[str | None, typer.Option(metavar="NAME", help="Compare with another camera.")] = None,
-    against_from: Annotated[
-        str | None, typer.Option(metavar="ISO|MS", help="Compare with another time, from here ...")
+    against_camera: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Compare with another camera.", rich_help_panel=OTHERS)
     ] = None,
-    against_to: Annotated[str | None, typer.Option(metavar="ISO|MS", help="... and before here.")] = None,
-    week: Annotated[bool, typer.Option("--week", help="By weekday and time of day, as a table and as maps.")] = False,
-    weight: Annotated[Weight, typer.Option(help="What colours stand for.")] = "sightings",
+    against_from: Annotated[
+        str | None,
+        typer.Option(metavar="ISO|MS", help="Compare with another time, from here ...", rich_help_panel=OTHERS),
+    ] = None,
+    against_to: Annotated[
+        str | None, typer.Option(metavar="ISO|MS", help="... and before here.", rich_help_panel=OTHERS)
+    ] = None,
+    week: Annotated[
+        bool, typer.Option("--week", help="By weekday and time of day, as a table and as maps.", rich_help_panel=OTHERS)
+    ] = False,
+    weight: Annotated[Weight, typer.Option(help="What colours stand for.", rich_help_panel=WHAT)] = "sightings",
     background: Annotated[
-        Path | None, typer.Option(metavar="IMAGE|VIDEO", help="Drawn below: a frame of the camera, or the plan.")
+        Path | None,
+        typer.Option(
+            metavar="IMAGE|VIDEO", help="Drawn below: a frame of the camera, or the plan.", rich_help_panel=LOOKS
+        ),
     ] = None,
     share: Annotated[
         float | None,
@@ -101,43 +133,63 @@ def heatmap(
             "--area",
             metavar="SHARE",
             help="Mark the smallest rectangle and the smallest shape with this share, as 0.8; written beside as JSON.",
+            rich_help_panel=LOOKS,
         ),
     ] = None,
     csv: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.csv", help="Write the bare grid of the weight, the top row of the picture first."),
+        typer.Option(
+            metavar="FILE.csv",
+            help="Write the bare grid of the weight, the top row of the picture first.",
+            rich_help_panel=FILES,
+        ),
     ] = None,
     sheet: Annotated[
-        str | None, typer.Option(metavar="K,K,…", help="Compare several cell sizes in one picture, as 20,30,40,60.")
+        str | None,
+        typer.Option(
+            metavar="K,K,…", help="Compare several cell sizes in one picture, as 20,30,40,60.", rich_help_panel=OTHERS
+        ),
     ] = None,
     export: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="FILE",
             help="Write the cells as .csv, .parquet, .geojson or a map's layer .png with .pgw; may be given again.",
+            rich_help_panel=FILES,
         ),
     ] = None,
-    style: Annotated[Tone, typer.Option(help="A light or a dark page.")] = "light",
+    style: Annotated[Tone, typer.Option(help="A light or a dark page.", rich_help_panel=LOOKS)] = "light",
     width: Annotated[
         int | None,
-        typer.Option(min=NARROWEST, max=WIDEST, help="Pixels across; text stays readable at any."),
+        typer.Option(
+            min=NARROWEST, max=WIDEST, help="Pixels across; text stays readable at any.", rich_help_panel=LOOKS
+        ),
     ] = None,
     cameras: Annotated[
         Path | None,
         typer.Option(
             help="The camera file: of videos for the ground, of Parquet for where plans lie.",
             envvar="PLATEFLOW_CAMERAS",
+            rich_help_panel=FILES,
         ),
     ] = None,
     results: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Of videos: keep what was read, to draw from it again.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Of videos: keep what was read, to draw from it again.", rich_help_panel=FILES
+        ),
     ] = None,
     follow: Annotated[
-        bool, typer.Option("--follow", help="Draw again whenever the Parquet grows, until Ctrl+C.")
+        bool,
+        typer.Option("--follow", help="Draw again whenever the Parquet grows, until Ctrl+C.", rich_help_panel=OTHERS),
     ] = False,
     compatible: Annotated[
         bool,
-        typer.Option("--compatible", help="Of a text file: 15 points a plate, as heatmap-location-car-plates counts."),
+        typer.Option(
+            "--compatible",
+            help="Of a text file: 15 points a plate, as heatmap-location-car-plates counts.",
+            rich_help_panel=OTHERS,
+        ),
     ] = False,
 ) -> None:
     """Draw where number plates were seen, or where vehicles were on the ground, as a PNG.
@@ -178,7 +230,7 @@ def heatmap(
     kinds = {"--sheet": bool(cells), "--week": week, "--against-…": second is not None}
     check_kinds(kinds, share is not None or csv is not None or bool(exports))
     heatmap_export.check(exports)
-    grounds = {} if is_video(paths[0]) or cameras is None or plane == "image" else grounds_of(cameras)
+    grounds = grounds_of(cameras) if exports and cameras is not None and not is_video(paths[0]) else {}
     asked = Asked(question, out, tuple(cells), share, csv, exports, grounds, look, second, week)
     over = picture_of(background)
     if is_video(paths[0]):
