@@ -117,6 +117,15 @@ def test_points_beyond_the_horizon_and_off_the_plan_are_recognised() -> None:
     assert (x[0], y[0]) == (11.111, 11.111)
 
 
+def test_beyond_the_horizon_nothing_is_on_the_plan_though_its_mirror_image_would_be() -> None:
+    ground = Ground(matrix=(1, 0, -30, 0, 1, -160, 0, -0.01, 1), version="v", width=50, height=50, cell=10)
+    behind = np.array([[14, 144, 0, 0]], dtype=float)  # w = -0.44, so that both coordinates divided by it are 36.4
+
+    x, y, on = ground_points(ground, behind, 100, 200)
+
+    assert not on.any() and np.isnan(x).all() and np.isnan(y).all()
+
+
 def test_the_anchor_is_the_centre_or_the_bottom_and_pairs_of_another_frame_size_are_scaled() -> None:
     unit: Matrix = (1, 0, 0, 0, 1, 0, 0, 0, 1)
     box = np.array([[10, 20, 4, 2]], dtype=float)

@@ -20,7 +20,7 @@ REST = (
     Mutant(
         7, "points beyond the horizon are drawn", "services/aggregator/core/homography.py",
         "    safe = np.where(w > 0, w, np.nan)", "    safe = w",
-        "tests/aggregator/test_homography.py::test_points_beyond_the_horizon_and_off_the_plan_are_recognised",
+        "tests/aggregator/test_homography.py::test_beyond_the_horizon_nothing_is_on_the_plan_though_its_mirror_image_would_be",
     ),
     # 8: the heatmap, and files that readers see
     Mutant(
