@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
 from services.aggregator import tables
@@ -160,19 +161,22 @@ RECIPES = [title for title in SECTIONS if title != "Open it"]
 
 
 def blocks(title: str) -> dict[str, str]:
+    """SQL, pandas, Polars."""
     found = BLOCK.findall(SECTIONS[title])
-    assert sorted(kind for kind, _ in found) == ["python", "sql"], f"{title}: one block of each kind"
-    return dict(found)
+    assert sorted(kind for kind, _ in found) == ["python", "python", "sql"], f"{title}: a block of each kind"
+    (sql,), (pandas, polars) = ([code for one, code in found if one == kind] for kind in ("sql", "python"))
+    assert "pl." in polars or "polars" in polars, f"{title}: the last block is for Polars"
+    return {"sql": sql, "pandas": pandas, "polars": polars}
 
 
-def run_python(code: str, names: dict[str, Any]) -> pd.DataFrame:
+def run_python(code: str, names: dict[str, Any]) -> pd.DataFrame | pl.DataFrame:
     """What the last line of a notebook's cell shows."""
     module = ast.parse(code)
     last = module.body.pop()
     assert isinstance(last, ast.Expr)
     exec(compile(module, "docs/analysis.md", "exec"), names)
     shown = eval(compile(ast.Expression(last.value), "docs/analysis.md", "eval"), names)
-    assert isinstance(shown, pd.DataFrame)
+    assert isinstance(shown, (pd.DataFrame, pl.DataFrame))
     return shown
 
 
@@ -191,31 +195,34 @@ def plain(rows: Any) -> Iterator[tuple[Any, ...]]:
 
 @pytest.fixture
 def answer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Runs a recipe both ways, sees that the answers agree, returns the rows."""
+    """Runs a recipe all three ways, sees that the answers agree, returns the rows."""
     monkeypatch.chdir(folder)
     names: dict[str, Any] = {}
     opening = blocks("Open it")
-    exec(opening["python"], names)
+    exec(opening["pandas"], names)
+    exec(opening["polars"], names)
     connection = duckdb.connect()
     connection.execute(opening["sql"])
 
     def ask(title: str) -> list[tuple[Any, ...]]:
         recipe = blocks(title)
         by_sql = list(plain(connection.execute(recipe["sql"]).fetchall()))
-        by_pandas = list(plain(run_python(recipe["python"], names).itertuples(index=False)))
-        assert by_sql == by_pandas
+        by_pandas, by_polars = run_python(recipe["pandas"], names), run_python(recipe["polars"], names)
+        assert isinstance(by_pandas, pd.DataFrame) and isinstance(by_polars, pl.DataFrame)
+        assert by_sql == list(plain(by_pandas.itertuples(index=False)))
+        assert by_sql == list(plain(by_polars.iter_rows()))
         return by_sql
 
     return ask
 
 
 @pytest.mark.parametrize("title", RECIPES)
-def test_a_recipe_answers_the_same_in_sql_and_in_pandas(title: str, answer: Any) -> None:
+def test_a_recipe_answers_the_same_in_sql_in_pandas_and_in_polars(title: str, answer: Any) -> None:
     assert answer(title)
 
 
 def test_every_block_of_code_is_run_by_a_test() -> None:
-    assert len(BLOCK.findall(TEXT)) == 2 * len(SECTIONS)
+    assert len(BLOCK.findall(TEXT)) == 3 * len(SECTIONS)
     assert len(RECIPES) >= 7
 
 
