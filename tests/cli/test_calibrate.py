@@ -125,7 +125,10 @@ COLLINEAR: list[Pair] = [((100 * i, 50 * i), (2 * i, 3 * i * i)) for i in range(
     ("pairs", "reason"),
     [
         (seen()[:3], "at least 4 point pairs, here are 3"),
-        (COLLINEAR, "lie on one line"),
+        (COLLINEAR, "the points in the image lie on one line"),
+        ([(plan, pixel) for pixel, plan in COLLINEAR], "the points on the plan lie on one line"),
+        ([*COLLINEAR[:5], ((10, 400), (30, 2))], "the points in the image lie on one line, but for at most one"),
+        ([*seen()[:3], *seen()[:3]], "fewer than 4 different points"),
         (crossed(), "at least one pair is wrong"),
         (MIRRORED, "the pairs mirror the image"),
         (MIRRORED[:4], "the pairs mirror the image"),

@@ -24,6 +24,8 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from services.aggregator import cameras
 from services.aggregator.core.config import Options
+from services.cli.calibrate_page import Desk
+from tests.aggregator.test_homography import COURT
 from tests.cli.test_calibrate import COLLINEAR, seen, table
 from tests.support.browser import browser
 
@@ -192,6 +194,17 @@ def test_the_page_takes_nothing_from_elsewhere_and_only_it_may_ask(served: Serve
     assert served.out.read_text() == before
     assert ask("GET", "/frame")[1].startswith(b"\xff\xd8")
     assert ask("GET", "/plan")[0] == 404
+
+
+def test_the_page_says_of_the_older_programs_pairs_what_the_command_says() -> None:
+    frame = np.zeros((480, 800, 3), np.uint8)
+    desk = Desk("site/court", frame, None, (699.0, 996.0), None, None, (), "cameras.yaml", lambda pairs: "")
+
+    said = desk.fit(COURT)
+
+    assert said["bad"] == (7,) and said["good"]
+    assert said["mean_of_all"] == pytest.approx(25.2, abs=0.05) and said["mean"] == pytest.approx(10.2, abs=0.05)
+    assert said["errors"][7] == max(said["errors"]) > 60
 
 
 def test_the_page_needs_a_frame_a_camera_and_a_file(tmp_path: Path) -> None:
