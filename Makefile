@@ -88,11 +88,11 @@ docs: $(VENV)/.installed-dev  ## Generate schemas, docs/configuration.md and Gra
 
 # ---- the models -----------------------------------------------------------------------------------------------------
 train-detector: $(VENV)/.installed-train  ## Train the plate detector (SHARED=folder), export it; resumes (ARGS=...)
-	@$(BIN)/python -m services.inference.training.detector --shared $(SHARED)/data --out build/detector $(ARGS)
+	@$(BIN)/plateflow train detector --shared $(SHARED)/data --out build/detector $(ARGS)
 
 train-recogniser: $(VENV)/.installed-train  ## Train the recogniser on rendered plates, export it; resumes (ARGS=...)
 	@$(BIN)/python -m services.inference.training.fonts --cache .cache/fonts
-	@$(BIN)/python -m services.inference.training.recogniser --out build/recogniser --fonts .cache/fonts \
+	@$(BIN)/plateflow train recogniser --out build/recogniser --fonts .cache/fonts \
 	  --shared $(SHARED) $(if $(wildcard build/recogniser/last.pt),--resume) $(ARGS)
 
 clean:  ## Remove the virtual environment, caches and outputs

@@ -34,6 +34,7 @@ COMMANDS = {
     "tracks": Command("services.cli.tracks", "Draw the ways of vehicles over an image or a plan, with their speeds."),
     "calibrate": Command("services.cli.calibrate", "Fit a camera to a plan, say how well, write the camera file."),
     "evaluate": Command("services.cli.evaluate", "Measure the models on pictures whose plates are known."),
+    "train": Command("services.cli.train", "Train the models: detector, recogniser."),
     "data": Command("services.cli.data", "Prepare pictures with known plates: convert, merge, split, check, label."),
     "simulate": Command("services.cli.simulate", "Sample clips, a Vault stand-in, a camera, a broker."),
     "topics": Command("services.cli.topics", "Make the topics, with partitions and retention."),

@@ -186,8 +186,7 @@ def check_hash(weights: Path) -> None:
     for needed in (weights, card):
         if not needed.is_file():
             raise WrongWeights(
-                f"{needed} is missing: restore it from the repository, or train it with "
-                "`python -m services.inference.training.recogniser`"
+                f"{needed} is missing: restore it from the repository, or train it with `plateflow train recogniser`"
             )
     stated = json.loads(card.read_text())["sha256"]
     found = hashlib.sha256(weights.read_bytes()).hexdigest()

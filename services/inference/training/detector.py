@@ -6,20 +6,23 @@ without mosaics, at a low learning rate). A phase that ended leaves `<phase>/don
 its last epoch, so the one command can be stopped and repeated at any time. The validation photos are looked at once,
 at the end, and never choose anything.
 
-    python -m services.inference.training.detector --shared ../shared/data --out build/detector
+    plateflow train detector --shared ../shared/data --out build/detector
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from services.inference.training.logbook import draw_curve
 from services.inference.training.scenes import make_pictures
 
 
@@ -66,7 +69,19 @@ def train_phase(phase: Phase, start: Path, out: Path, minutes: float) -> Path:
             workers=0, cache="ram", device="cpu", amp=False, plots=False, val=False, seed=7, verbose=True,
         )  # fmt: skip
     (folder / "done").touch()
+    _draw_curve(folder)
     return last
+
+
+def _draw_curve(folder: Path) -> None:
+    """The losses that ultralytics noted, an epoch a point."""
+    with (folder / "results.csv").open(newline="") as file:
+        rows = [{key.strip(): float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    losses = [{f"{name} loss": row[f"train/{name}_loss"] for name in ("box", "cls", "dfl")} for row in rows]
+    points = [
+        {"step": row["epoch"], "score": -sum(loss.values())} | loss for row, loss in zip(rows, losses, strict=True)
+    ]
+    draw_curve(points, folder / "curve.png", f"Detector, phase {folder.name} (epochs)")
 
 
 def keep_offline(out: Path) -> None:
@@ -104,14 +119,23 @@ def write_data_file(path: Path, root: Path, train: list[str]) -> None:
     path.write_text(f"path: {root}\ntrain:\n{folders}val: images/val\nnc: 1\nnames:\n  0: plate\n")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Train the plate detector; stopped, it resumes.")
+def main(words: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="plateflow train detector",
+        description="Train the plate detector. Stopped at any time, the same command goes on from the last epoch.",
+    )
     parser.add_argument("--shared", type=Path, required=True, help="folder with plates/det and plates/weights")
     parser.add_argument("--out", type=Path, required=True, help="checkpoints, logs and data copies")
     parser.add_argument("--minutes", type=float, default=95.0, help="wall time for all phases together")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--until", choices=[phase.name for phase in PHASES], default=PHASES[-1].name)
-    args = parser.parse_args()
+    args = parser.parse_args(words)
+    missing = [name for name in ("plates/det", "plates/weights") if not (args.shared / name).is_dir()]
+    if missing:
+        sys.stderr.write(
+            f"plateflow train: {args.shared} has no {' and no '.join(missing)}; name the folder with --shared\n"
+        )
+        return 2
     keep_offline(args.out)
     import torch
 
@@ -125,7 +149,8 @@ def main() -> None:
         if phase.name == args.until:
             break
     publish(args.out, args.shared)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

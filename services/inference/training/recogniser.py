@@ -1,11 +1,12 @@
 """Trains the plate recogniser on rendered plates and exports it. One command, which also resumes:
 
-    python -m services.inference.training.recogniser --out DIR --minutes 60 [--fonts CACHE]
-        [--plate-font FILE] [--shared DIR] [--resume] [--export]
+    plateflow train recogniser --out DIR --minutes 60 [--fonts CACHE] [--plate-font FILE] [--shared DIR]
+        [--real FOLDER] [--patience N] [--resume] [--export]
 
-This command trains on no text of a real plate: photographs of the shared data only stand behind rendered plates, and
-its real crops are read to measure. What the committed weights saw besides is in their card. `--out` takes checkpoint
-and log; `--export` writes the ONNX file and its model card into the repository.
+Without `--real` this command trains on no text of a real plate: photographs of the shared data only stand behind
+rendered plates, and its real crops are read to measure. What the committed weights saw is in their card. `--out` takes
+what `logbook` keeps: the last and the best checkpoint, the log, its curve. Ctrl+C keeps the state at hand; `--resume`
+goes on from it. `--export` writes the ONNX file of the best one and its model card into the repository.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from __future__ import annotations
 import argparse
 import csv
 import math
+import pickle
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -25,17 +27,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from services.inference.datasets.layout import DataError
 from services.inference.models.recogniser import ALPHABET, INPUT_SIZE, CharacterReading, decode_all, preprocess
 from services.inference.training.crops import Studio
 from services.inference.training.export import History, Measure, export
 from services.inference.training.feed import Feed, Sources, stacked
 from services.inference.training.fonts import training_fonts
+from services.inference.training.logbook import BEST, LAST, Logbook, StopAsked, check_config
 from services.inference.training.network import WIDTHS, Reader, standardised
+from services.inference.training.real import load_real, mixed
 from services.inference.training.replay import Replay, Tensors
 from services.inference.training.styles import TWO_ROWS
+from services.runtime.errors import Stop
 
 HELD_OUT = 1000  # rendered plates, in fonts and alphabets that training never sees
 _MEASURED = 256  # plates at a time when measuring
+CONFIG = {"alphabet": ALPHABET, "widths": list(WIDTHS), "input_size": list(INPUT_SIZE)}
+"""What a checkpoint must have been trained for."""
 _CHARACTERS = 7.0  # of a usual plate, so that the loss is one of a character
 
 
@@ -95,7 +103,6 @@ class Trainer:
                     mean.copy_(now)
 
     def save(self, path: Path) -> None:
-        temporary = path.with_suffix(".tmp")
         torch.save(
             {
                 "reader": self.reader.state_dict(),
@@ -104,14 +111,19 @@ class Trainer:
                 "steps": self.steps,
                 "calls": self.calls,
                 "plates": self.plates,
-                "config": {"alphabet": ALPHABET, "widths": list(WIDTHS), "input_size": list(INPUT_SIZE)},
+                "config": CONFIG,
             },
-            temporary,
+            path,
         )
-        temporary.replace(path)
 
     def load(self, path: Path) -> None:
-        state = torch.load(path, weights_only=True, map_location=self.device)
+        """Stop where it is no checkpoint of this network and alphabet."""
+        try:
+            state = torch.load(path, weights_only=True, map_location=self.device)
+            config = state.get("config")
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, AttributeError, ValueError) as error:
+            raise Stop(f"{path} is no checkpoint of a training: {str(error).splitlines()[0]}") from error
+        check_config(config, CONFIG, path)
         self.reader.load_state_dict(state["reader"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -157,12 +169,12 @@ def read_all(reader: Reader, images: NDArray[np.uint8]) -> list[CharacterReading
     return readings
 
 
-def held_out(sources: Sources) -> list[Measure]:
+def held_out(sources: Sources, count: int = HELD_OUT) -> list[Measure]:
     """Rendered plates in unseen fonts and alphabets, the same ones every time: all kinds, and two rows alone."""
     everything = sources.studio((777,), held_out=True)
     two_rows = sources.studio((778,), held_out=True)
     two_rows.hardness, two_rows.styles = 0.4, TWO_ROWS
-    return [_measure("rendered", everything, HELD_OUT), _measure("two rows", two_rows, HELD_OUT // 2)]
+    return [_measure("rendered", everything, count), _measure("two rows", two_rows, count // 2)]
 
 
 def _measure(name: str, studio: Studio, count: int) -> Measure:
@@ -191,30 +203,47 @@ def real(shared: Path | None) -> list[Measure]:
     return [Measure("russian", images, tuple(row["text"] for row in rows))]
 
 
-def train(trainer: Trainer, sources: Sources, options: argparse.Namespace) -> None:
-    """Train for `options.minutes`, measure and save every `options.every` minutes."""
-    measures = [*held_out(sources), *real(sources.shared)]
+def train(trainer: Trainer, sources: Sources, options: argparse.Namespace) -> bool:
+    """Train for `options.minutes`, measure every `options.every` minutes; False where Ctrl+C came first."""
+    measures = [*held_out(sources, options.held_out), *real(sources.shared)]
+    plates, rng = load_real(options.real, options.seed), np.random.default_rng((options.seed, trainer.steps))
+    if options.real:
+        tell(f"{len(plates)} real plates, {plates.left_out} left out (other split, no text, two rows)")
+    share = round(options.batch * options.real_share) if len(plates) else 0
+    book = Logbook(options.out, options.patience, options.resume)
     feed = Feed(sources, (options.seed, trainer.steps), options.workers)
     replay = Replay(options.replay, trainer.device, options.seed)
     fresh, began, seen, losses = trainer.steps == 0, time.monotonic(), time.monotonic(), []
     try:
-        fill(feed, replay, options.batch)
-        while True:
-            spent = (time.monotonic() - began) / 60
-            progress = spent / options.minutes
-            feed.hardness.value = min(0.3 + progress * 4, 1.0) if fresh else 1.0
-            fill(feed, replay, 0)
-            batch = replay.draw(options.batch, options.batch // 4)
-            losses.append(trainer.step(batch, rate_at(progress, options.rate)))
-            trainer.calls[-1] = (trainer.calls[-1][0], spent)
-            if time.monotonic() - seen > options.every * 60 or progress >= 1:
-                report(trainer, measures, [float(loss) for loss in losses])
-                trainer.save(options.out / "last.pt")
-                seen, losses = time.monotonic(), []
-            if progress >= 1:
-                return
+        with StopAsked() as stop:
+            fill(feed, replay, options.batch)
+            while not stop.asked:
+                spent = (time.monotonic() - began) / 60
+                progress = spent / options.minutes
+                feed.hardness.value = min(0.3 + progress * 4, 1.0) if fresh else 1.0
+                fill(feed, replay, 0)
+                batch = replay.draw(options.batch, options.batch // 4)
+                if share:
+                    batch = mixed(batch, plates.draw(share, rng, trainer.device))
+                losses.append(trainer.step(batch, rate_at(progress, options.rate)))
+                trainer.calls[-1] = (trainer.calls[-1][0], spent)
+                if time.monotonic() - seen > options.every * 60 or progress >= 1:
+                    values = report(trainer, measures, [float(loss) for loss in losses])
+                    book.measured(trainer.steps, values, score_of(values), trainer.save)
+                    seen, losses = time.monotonic(), []
+                if progress >= 1 or book.done:
+                    return True
+        book.keep(trainer.save)
+        tell(f"stopped; {options.out / LAST} holds the state at hand, --resume goes on from it")
+        return False
     finally:
         feed.close()
+
+
+def score_of(values: Mapping[str, float]) -> float:
+    """What the best checkpoint is best at: the mean of the sets' exact shares."""
+    shares = [value for name, value in values.items() if name != "loss"]
+    return sum(shares) / len(shares)
 
 
 def fill(feed: Feed, replay: Replay, least: int) -> None:
@@ -227,19 +256,30 @@ def _exact(texts: Sequence[str], truth: Sequence[str]) -> int:
     return sum(text == true for text, true in zip(texts, truth, strict=True))
 
 
-def report(trainer: Trainer, measures: Sequence[Measure], losses: Sequence[float]) -> None:
-    """Print a line: how far it is, and how many of each measure's plates are read exactly."""
-    scores = []
+def report(trainer: Trainer, measures: Sequence[Measure], losses: Sequence[float]) -> dict[str, float]:
+    """Tell how far it is; the loss, and each measure's share of plates that are read exactly."""
+    values = {"loss": float(np.mean(losses))}
+    counts = []
     for measure in measures:
         texts = [reading.text for reading in read_all(trainer.average, measure.images)]
-        scores.append(f"{measure.name} {_exact(texts, measure.truth)}/{len(texts)}")
-    line = f"step {trainer.steps}  minutes {trainer.minutes:.1f}  loss {np.mean(losses):.4f}  {'  '.join(scores)}\n"
-    sys.stdout.write(line)
+        exact = _exact(texts, measure.truth)
+        values[measure.name] = exact / len(texts)
+        counts.append(f"{measure.name} {exact}/{len(texts)}")
+    tell(f"step {trainer.steps}  minutes {trainer.minutes:.1f}  loss {values['loss']:.4f}  {'  '.join(counts)}")
+    return values
+
+
+def tell(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
 def arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Train the plate recogniser on rendered plates.")
+    parser = argparse.ArgumentParser(
+        prog="plateflow train recogniser",
+        description="Train the plate recogniser on rendered plates, and on real ones where they are given. --out then "
+        "holds last.pt, best.pt, log.jsonl and curve.png.",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint and log, outside git")
     parser.add_argument("--minutes", type=float, default=60, help="how long to train")
     parser.add_argument("--every", type=float, default=3, help="minutes between measurements")
@@ -250,6 +290,16 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, default=1, help="processes that draw plates")
     parser.add_argument("--batch", type=int, default=128, help="plates a step, a quarter of them new")
     parser.add_argument("--replay", type=int, default=100_000, help="plates kept on the device to be shown again")
+    parser.add_argument(
+        "--real",
+        type=Path,
+        action="append",
+        default=[],
+        help="a folder in the layout of docs/data.md whose texts may be trained on; repeatable",
+    )
+    parser.add_argument("--real-share", type=float, default=0.05, help="share of each batch that is real")
+    parser.add_argument("--held-out", type=int, default=HELD_OUT, help="drawn plates to measure on meanwhile")
+    parser.add_argument("--patience", type=int, default=0, help="measurements without a better one; 0: no end")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--fonts", type=Path, help="cache of services.inference.training.fonts; else DejaVu alone")
     parser.add_argument(
@@ -260,7 +310,7 @@ def arguments() -> argparse.ArgumentParser:
         help="a font of a plate standard (default: the shared data's)",
     )
     parser.add_argument("--shared", type=Path, help="folder of the shared data, for backgrounds and real crops")
-    parser.add_argument("--export", action="store_true", help="only write ONNX and model card from the checkpoint")
+    parser.add_argument("--export", action="store_true", help="only write ONNX and model card of the best")
     return parser
 
 
@@ -274,32 +324,53 @@ def _plate_fonts(options: argparse.Namespace) -> tuple[Path, ...]:
 def _command(words: Sequence[str]) -> str:
     """The call as the card may tell it: of paths the last part only."""
     told = (Path(word).name if "/" in word else word for word in words)
-    return " ".join(("python -m services.inference.training.recogniser", *told))
+    return " ".join(("plateflow train recogniser", *told))
 
 
-def main() -> None:
-    options = arguments().parse_args()
+def main(words: Sequence[str] | None = None) -> int:
+    words = sys.argv[1:] if words is None else words
+    options = arguments().parse_args(words)
+    try:
+        return _run(options, words)
+    except (Stop, DataError) as error:
+        sys.stderr.write(f"plateflow train: {error}\n")
+        return 2
+
+
+def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     sources = Sources(options.fonts, _plate_fonts(options), options.shared)
-    trainer, checkpoint = Trainer(options.device), options.out / "last.pt"
+    trainer = Trainer(options.device)
     if options.resume or options.export:
+        checkpoint = options.out / (BEST if options.export and (options.out / BEST).is_file() else LAST)
         if not checkpoint.is_file():
-            raise SystemExit(f"{checkpoint} is missing: train first, without --resume or --export")
+            raise Stop(f"{checkpoint} is missing: train first, without --resume or --export")
         trainer.load(checkpoint)
     if not options.export:
-        trainer.calls.append((_command(sys.argv[1:]), 0.0))
-        train(trainer, sources, options)
+        trainer.calls.append((_command(words), 0.0))
+        return 0 if train(trainer, sources, options) else 130
     history = History(
         trainer.steps,
         trainer.plates,
         trainer.calls,
         len(training_fonts(options.fonts)) + len(sources.plate_fonts),
         len(sources.photos()),
+        _seen_real(trainer.calls),
     )
     export(trainer.average.cpu(), [*held_out(sources), *real(options.shared)], no_plates(sources), history)
+    return 0
+
+
+def _seen_real(calls: Sequence[tuple[str, float]]) -> str:
+    """What the card tells about real plates."""
+    if any("--real" in command for command, _ in calls):
+        return (
+            "Real plates with their texts were trained on too, from the folders that the calls below name with --real."
+        )
+    return "No real plate with its text was trained on."
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
