@@ -28,7 +28,10 @@ from tests.support.plates import ColourDetector
 
 TEXT = (REPOSITORY / "docs" / "heatmaps.md").read_text(encoding="utf-8")
 COMMANDS = [
-    line for block in re.findall(r"^```sh\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL) for line in block.splitlines()
+    line
+    for block in re.findall(r"^```sh\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    for line in block.splitlines()
+    if "--page" not in line  # waits for a person: tests/cli/test_calibrate_page.py
 ]
 START_MS = 1_781_593_200_000
 """2026-06-16T07:00:00Z."""
@@ -56,7 +59,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_page_has_commands_of_both_kinds() -> None:
-    assert {command.split()[1] for command in COMMANDS} == {"heatmap", "run", "calibrate"}
+    assert {command.split()[1] for command in COMMANDS} == {"heatmap", "run", "calibrate", "tracks"}
 
 
 def stop_once(drawn: Callable[[], bool], monkeypatch: pytest.MonkeyPatch) -> None:
