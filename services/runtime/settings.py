@@ -226,7 +226,8 @@ class VaultSettings(Settings):
     allowed_hosts: Names = Field(
         default=(),
         description="Hosts (`storage.example` or `storage.example:9000`, comma-separated) that signed URLs "
-        "may point to, besides Vault's own.",
+        "may point to, besides Vault's own. A name that leads to this machine or to a link-local address does not "
+        "count; the address itself does.",
     )
     connect_timeout_s: Seconds = Field(default=10.0, description="Seconds to wait for a connection to Vault.")
     read_timeout_s: Seconds = Field(default=30.0, description="Seconds to wait for the next bytes of a recording.")

@@ -7,7 +7,8 @@ Rules
 - The ways, in this order, the first that succeeds wins: the event's signed URL; ``GET {api}/storage/blob``;
   ``GET {api}/storage`` and the URL that it signs (signed again once where it is refused); the bucket, by the
   source map.
-- Files are downloaded from hosts on the allow-list only: Vault's own and the configured ones.
+- Files are downloaded from hosts on the allow-list only: Vault's own and the configured ones, wherever a redirect or
+  a name service leads.
 - 401 says nothing by itself, so ``/ping`` is asked: keys refused there stop the service, keys accepted there
   mean that only this source is closed to them.
 - One way's failure leads to the next way; only where all failed the most hopeful failure decides.
@@ -80,8 +81,8 @@ class VaultClient:
         self._account = _account(settings)
         self._passphrases = [key.get_secret_value() for key in settings.decryption_keys]
         timeouts = settings.connect_timeout_s, settings.read_timeout_s
-        own_host = () if settings.uri is None else (host_of(settings.uri),)
-        self._http = VaultHttp((*settings.allowed_hosts, *own_host), limit_bytes, *timeouts)
+        own_host = "" if settings.uri is None else host_of(settings.uri)
+        self._http = VaultHttp(settings.allowed_hosts, limit_bytes, *timeouts, own_host)
         sources = load_sources(settings.sources_file) if settings.sources_file else {}
         self._buckets = Buckets(sources, *timeouts)
 

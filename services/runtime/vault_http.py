@@ -5,6 +5,7 @@ In: an account, a key and a source, or a URL. Out: the bytes as they came, saved
 Rules
 - Keys go to Vault alone, so its API is never followed elsewhere; a signed URL may redirect within the
   allow-list.
+- What a host name leads to is checked too (`services.runtime.addresses`), in every connection.
 - Never logged, never in an error text: a URL's query, a key, the body of an answer.
 """
 
@@ -21,11 +22,13 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 import msgspec
 
+from services.runtime.addresses import ForbiddenAddress, GuardedBackend, GuardedTransport, Resolve, look_up, spelt_out
 from services.runtime.transfer import Obstacle, Saved, WayFailed, gunzip, reject_too_large, save, within
 
 REDIRECTS = 3
 CONNECTIONS = 64
 ALLOW = "add that host to PLATEFLOW_VAULT_ALLOWED_HOSTS to download from it"
+SPELL = "put the address itself into PLATEFLOW_VAULT_ALLOWED_HOSTS, if that is meant"
 _STALE = {400, 401, 403}
 """How storages answer a signed URL that expired."""
 _CHATTY = ("httpx", "httpcore", "boto3", "botocore", "urllib3", "s3transfer")
@@ -76,14 +79,25 @@ class _Metadata(msgspec.Struct):
 class VaultHttp:
     """One HTTP client for all ways; safe to use from several threads."""
 
-    def __init__(self, allowed: Collection[str], limit: int, connect_timeout_s: float, read_timeout_s: float) -> None:
+    def __init__(
+        self,
+        allowed: Collection[str],
+        limit: int,
+        connect_timeout_s: float,
+        read_timeout_s: float,
+        own_host: str = "",
+        resolve: Resolve = look_up,
+    ) -> None:
+        """``own_host``: Vault's, which may lead anywhere; other names never to this machine or a link's neighbour."""
         for name in _CHATTY:
             logging.getLogger(name).setLevel(logging.WARNING)
-        self._allowed = {host.lower() for host in allowed}
+        self._allowed = {host.lower() for host in (*allowed, own_host) if host}
         self._limit = limit
+        trusted = [host for host in map(spelt_out, allowed) if host is not None]
+        limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
         self._http = httpx.Client(
             timeout=httpx.Timeout(read_timeout_s, connect=connect_timeout_s),
-            limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
+            transport=GuardedTransport(GuardedBackend((own_host, *trusted), resolve), limits),
             follow_redirects=False,
             trust_env=False,
         )
@@ -173,6 +187,8 @@ class VaultHttp:
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
             raise WayFailed(Obstacle.UNEXPECTED, f"cannot be asked for ({type(error).__name__})", 0) from error
         except httpx.HTTPError as error:
+            if isinstance(error.__cause__, ForbiddenAddress):
+                raise WayFailed(Obstacle.NOT_ALLOWED, f"{error.__cause__}: {SPELL}") from None
             raise WayFailed(Obstacle.UNAVAILABLE, f"{host_of(url)} does not answer ({type(error).__name__})") from None
 
     def _save(self, response: httpx.Response, into: Path) -> Saved:
