@@ -48,18 +48,20 @@ def _topics(settings: KafkaSettings, found: Mapping[str, int]) -> Iterator[Findi
             "topics",
             f"there is no {vault_topic}: set KAFKA_QUEUE_NAME to the topic of Vault's Kafka integration, or make it",
         )
-    for topic in settings.topics.all():
+    for topic in (*settings.topics.all(), *settings.topics.internal()):
         if topic in found:
             few = found[topic] < settings.topic_partitions
             note = f", fewer than PLATEFLOW_KAFKA_TOPIC_PARTITIONS={settings.topic_partitions}" if few else ""
             yield good("topics", f"{topic}: {_count(found[topic], 'partition')}{note}")
         else:
-            yield good("topics", f"{topic} is not there yet: made at start with {settings.topic_partitions} partitions")
+            partitions = _count(settings.topic_partitions, "partition")
+            yield good("topics", f"{topic} is not there yet: made when needed, with {partitions}")
 
 
 def _permissions(admin: AdminClient, settings: KafkaSettings, found: Mapping[str, int]) -> Iterator[Finding]:
     """Of the topics that are there. Transactions cannot be asked about without disturbing a service."""
     needed = {topic: {AclOperation.READ, AclOperation.WRITE} for topic in settings.topics.all()}
+    needed |= {topic: {AclOperation.READ} for topic in settings.topics.internal()}
     needed[settings.vault_topic] = {AclOperation.READ}
     asked = [topic for topic in needed if topic in found]
     if not asked:

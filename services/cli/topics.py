@@ -27,7 +27,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from services.contracts.topics import MESSAGE_OF
+from services.contracts.topics import BACKFILL, VERDICTS
 from services.runtime.kafka import client_config
 from services.runtime.settings import KafkaSettings, load
 
@@ -40,8 +40,11 @@ RETENTION = {
     "plates": "30d",
     "passages": "30d",
     "deadletter": "30d",
+    BACKFILL: "7d",
+    VERDICTS: "60d",
 }
-"""How long each topic keeps its messages where nothing else is asked for. `clips`: no longer than the clip store."""
+"""How long each topic keeps its messages where nothing else is asked for. `clips`: no longer than the clip store;
+verdicts: longer than the dead letters that they are about."""
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _CALL_S = 15.0
 
@@ -116,7 +119,7 @@ def wanted(settings: KafkaSettings, partitions: int, retention: Sequence[str], c
                 "cleanup.policy": "compact,delete" if name in compact else "delete",
             },
         )
-        for name in MESSAGE_OF
+        for name in RETENTION
     ]
 
 
@@ -138,8 +141,8 @@ def _named(text: str) -> tuple[str, str]:
 
 
 def _known(name: str, option: str) -> None:
-    if name not in MESSAGE_OF:
-        raise typer.BadParameter(f"{name!r} is none of {', '.join(MESSAGE_OF)}", param_hint=option)
+    if name not in RETENTION:
+        raise typer.BadParameter(f"{name!r} is none of {', '.join(RETENTION)}", param_hint=option)
 
 
 def wait_for(admin: AdminClient, wait_s: float) -> None:

@@ -40,21 +40,26 @@ class Topics:
     @property
     def verdicts(self) -> str:
         """What operators decided on dead letters. Internal to `plateflow deadletters`, so none of `all`."""
-        return f"{self.prefix}.deadletter-verdicts"
+        return f"{self.prefix}.{VERDICTS}"
 
     @property
     def backfill(self) -> str:
         """Announcements by `plateflow backfill`, in Vault's form; read by ingest. None of `all`."""
-        return f"{self.prefix}.backfill"
+        return f"{self.prefix}.{BACKFILL}"
 
     def all(self) -> tuple[str, ...]:
         return tuple(f"{self.prefix}.{name}" for name in MESSAGE_OF)
+
+    def internal(self) -> tuple[str, ...]:
+        """Those that only our own commands write to."""
+        return self.backfill, self.verdicts
 
     def message_type(self, topic: str) -> type[Message]:
         """The struct that stands on ``topic``. KeyError for a topic that is not ours."""
         return MESSAGE_OF[topic.removeprefix(f"{self.prefix}.")]
 
 
+BACKFILL, VERDICTS = "backfill", "deadletter-verdicts"
 MESSAGE_OF: dict[str, type[Message]] = {
     "clips": Clip,
     "tracks": Track,

@@ -9,10 +9,10 @@ import typer
 from confluent_kafka.admin import AdminClient
 from typer.testing import CliRunner, Result
 
-from services.cli.topics import Found, Wanted, app, differing, existing, milliseconds
+from services.cli.topics import RETENTION, Found, Wanted, app, differing, existing, milliseconds
 from tests.support.kafka import Broker
 
-NAMES = ("clips", "tracks", "recordings", "plates", "passages", "deadletter")
+NAMES = tuple(RETENTION)
 
 
 def create(kafka: Broker, prefix: str, *options: str) -> Result:
