@@ -7,7 +7,7 @@ import hashlib
 
 def digest(*parts: str | int) -> str:
     """32 hex digits; the parts are kept apart, so ("a", "bc") and ("ab", "c") differ."""
-    data = "\x1f".join(str(part) for part in parts)
+    data = "\x1f".join(map(str, parts))
     return hashlib.blake2b(data.encode(), digest_size=16).hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.contracts.cloudevents import rfc3339
 from services.contracts.codec import BadMessage, decode, encode
 from services.contracts.messages import (
     SCHEMA,
@@ -183,3 +185,12 @@ def test_observations_survive_the_journey(confidence: float, text: str, time_ms:
     track = msgspec.structs.replace(EXAMPLES[1], observations=(observation,))
 
     assert decode(encode(track), Track) == track
+
+
+@given(st.integers(0, 253_402_300_799_999))
+def test_a_time_is_written_as_rfc_3339_and_read_back_is_itself(time_ms: int) -> None:
+    text = rfc3339(time_ms)
+
+    assert text.endswith("Z") and len(text) == len("2026-01-31T12:00:00.250Z")
+    since = datetime.fromisoformat(text) - datetime(1970, 1, 1, tzinfo=UTC)
+    assert since == timedelta(milliseconds=time_ms)

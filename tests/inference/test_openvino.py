@@ -77,7 +77,7 @@ def test_only_the_shapes_used_last_are_kept_compiled() -> None:
     for width in range(64, 64 + 32 * (KEPT + 2), 32):
         network.run([np.zeros((1, 64, width, 3), np.uint8)])
 
-    assert len(network._queues) == KEPT
+    assert len(network._requests) == KEPT
 
 
 @needs_openvino

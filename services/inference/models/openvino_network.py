@@ -44,52 +44,59 @@ class OpenVinoNetwork:
         self._core = openvino.Core()
         self._content, self._weights, self._pictures = content, weights, pictures
         self._threads = threads or len(os.sched_getaffinity(0))
-        self._queues: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+        self._requests: OrderedDict[tuple[int, ...], list[Any]] = OrderedDict()
         self._lock = threading.Lock()
         self._model()  # says now what is wrong with the file
 
     def run(self, items: Sequence[NDArray[np.uint8]]) -> list[Outputs]:
         """The outputs of each item, all of one shape, in the order of the network's."""
+        shape = items[0].shape
         with self._lock:
-            queue = self._queue(items[0].shape)
-            outputs: list[Outputs] = [()] * len(items)
+            try:
+                return self._answers(items, self._requests_for(shape))
+            except BaseException:  # Ctrl+C, say: what is still running must not be asked again
+                self._requests.pop(shape, None)
+                raise
 
-            def take(request: Any, index: int) -> None:
-                outputs[index] = tuple(np.array(one.data) for one in request.output_tensors)
+    def _answers(self, items: Sequence[NDArray[np.uint8]], requests: Sequence[Any]) -> list[Outputs]:
+        outputs: list[Outputs] = []
+        count = len(requests)
+        for index, item in enumerate(items):
+            if index >= count:  # the oldest one's turn: its answer is taken before it begins anew
+                outputs.append(_answer(requests[index % count]))
+            requests[index % count].start_async([item])
+        return outputs + [_answer(requests[index % count]) for index in range(len(outputs), len(items))]
 
-            queue.set_callback(take)
-            for index, item in enumerate(items):
-                queue.start_async([item], userdata=index)
-            queue.wait_all()
-        return outputs
+    def _requests_for(self, shape: tuple[int, ...]) -> list[Any]:
+        if shape not in self._requests:
+            self._requests[shape] = self._compiled(shape)
+        self._requests.move_to_end(shape)
+        while len(self._requests) > KEPT:
+            self._requests.popitem(last=False)
+        return self._requests[shape]
 
-    def _queue(self, shape: tuple[int, ...]) -> Any:
-        if shape not in self._queues:
-            self._queues[shape] = self._compiled(shape)
-        self._queues.move_to_end(shape)
-        while len(self._queues) > KEPT:
-            self._queues.popitem(last=False)
-        return self._queues[shape]
-
-    def _compiled(self, shape: tuple[int, ...]) -> Any:
-        from openvino import AsyncInferQueue
-
+    def _compiled(self, shape: tuple[int, ...]) -> list[Any]:
+        """As many requests as there are threads."""
         model = self._model()
-        batch = shape[0]
-        model.reshape([batch, 3, *shape[1:3]] if self._pictures else list(shape))
+        model.reshape([shape[0], 3, *shape[1:3]] if self._pictures else list(shape))
         options = {
             "INFERENCE_NUM_THREADS": self._threads,
             "NUM_STREAMS": self._threads,
             "ENABLE_CPU_PINNING": False,  # decoders work on the same cores
         }
         compiled = self._core.compile_model(_on_pictures(model) if self._pictures else model, "CPU", options)
-        return AsyncInferQueue(compiled, self._threads)
+        return [compiled.create_infer_request() for _ in range(self._threads)]
 
     def _model(self) -> Any:
         try:
             return self._core.read_model(self._content)
         except Exception as error:  # the run-time has no common exception type
             raise Stop(f"{self._weights} is no network that OpenVINO reads; name another file: {error}") from error
+
+
+def _answer(request: Any) -> Outputs:
+    request.wait()
+    return tuple(np.array(one.data) for one in request.output_tensors)
 
 
 def _on_pictures(model: Any) -> Any:
