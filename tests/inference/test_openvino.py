@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -78,6 +80,35 @@ def test_only_the_shapes_used_last_are_kept_compiled() -> None:
         network.run([np.zeros((1, 64, width, 3), np.uint8)])
 
     assert len(network._requests) == KEPT
+
+
+@needs_openvino
+def test_a_signal_finds_the_process_alive_after_networks_came_and_went() -> None:
+    """OpenVINO's object for a process changes the stack on which signals are handled."""
+    code = """if True:
+        import gc, os, signal
+        import numpy as np
+        from services.inference.models.detector import DETECTOR_ONNX, checked
+        from services.inference.models.openvino_network import OpenVinoNetwork
+
+        def network():
+            made = OpenVinoNetwork(checked(DETECTOR_ONNX), DETECTOR_ONNX, 1, pictures=True)
+            made.run([np.zeros((1, 64, 64, 3), np.uint8)])
+            return made
+
+        told = []
+        signal.signal(signal.SIGTERM, lambda *_: told.append("handled"))
+        first, second = network(), network()
+        del first
+        gc.collect()
+        del second
+        gc.collect()
+        signal.raise_signal(signal.SIGTERM)
+        print(told[0])
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
+
+    assert (done.returncode, done.stdout.strip()) == (0, "handled"), done.stderr
 
 
 @needs_openvino

@@ -15,6 +15,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,7 @@ class OpenVinoNetwork:
     export takes; else it is what the file says. Several threads may call `run`."""
 
     def __init__(self, content: bytes, weights: Path, threads: int, pictures: bool) -> None:
-        import openvino
-
-        self._core = openvino.Core()
+        self._core = _core()
         self._content, self._weights, self._pictures = content, weights, pictures
         self._threads = threads or len(os.sched_getaffinity(0))
         self._requests: OrderedDict[tuple[int, ...], list[Any]] = OrderedDict()
@@ -92,6 +91,16 @@ class OpenVinoNetwork:
             return self._core.read_model(self._content)
         except Exception as error:  # the run-time has no common exception type
             raise Stop(f"{self._weights} is no network that OpenVINO reads; name another file: {error}") from error
+
+
+@cache
+def _core() -> Any:
+    """One for the process, and for its whole life: each sets the signal stack of its thread, and gives the former one
+    back in the end. Of two that end in the order in which they began, the second leaves a stack that is no longer
+    there, and the next signal ends the process."""
+    import openvino
+
+    return openvino.Core()
 
 
 def _answer(request: Any) -> Outputs:
