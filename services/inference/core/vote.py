@@ -53,8 +53,8 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class VoteOptions:
-    min_share: float = 0.6
-    """The winner's least share of all evidence for a character ..."""
+    min_share: float = 0.5
+    """The winner's least share of all evidence for a character: rather right than wrong ..."""
     min_lead: float = 0.1
     """... and its least lead over the second, else the character is undecided."""
     formats: tuple[Format, ...] = ()
