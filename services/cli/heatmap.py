@@ -20,7 +20,7 @@ import typer
 
 from services.aggregator.chart import Look
 from services.aggregator.picture import NothingToDraw, Plane
-from services.aggregator.style import NARROWEST, STYLES, WIDEST, Tone
+from services.aggregator.style import NARROWEST, WIDEST, Tone
 from services.aggregator.tables import BadFile
 from services.cli import heatmap_export, heatmap_files, heatmap_follow, heatmap_quads
 from services.cli.background import Picture
@@ -39,6 +39,7 @@ from services.cli.heatmap_options import (
     picture_of,
     pixels_of,
     source_paths,
+    style_of,
     times_of,
 )
 from services.cli.heatmap_video import is_video, read_videos
@@ -159,6 +160,12 @@ def heatmap(
         ),
     ] = None,
     style: Annotated[Tone, typer.Option(help="A light or a dark page.", rich_help_panel=LOOKS)] = "light",
+    colours: Annotated[
+        str | None,
+        typer.Option(
+            help="Another scale of colours, by matplotlib's name: viridis, magma, Greys, …", rich_help_panel=LOOKS
+        ),
+    ] = None,
     width: Annotated[
         int | None,
         typer.Option(
@@ -206,7 +213,7 @@ def heatmap(
     """
     cells = cells_of(sheet, share, cell, csv)
     zone = parse_zone(time_zone, "--time-zone")
-    look = Look(STYLES[style], width, zone)
+    look = Look(style_of(style, colours), width, zone)
     paths = source_paths(sources)
     if follow and kind_of(paths[0]) in ("text", "video"):
         raise typer.BadParameter("only of a data folder or Parquet files, which grow", param_hint="--follow")

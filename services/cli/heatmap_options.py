@@ -5,15 +5,19 @@ In: options as text, paths. Out: values that the drawing takes.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import tzinfo
+from difflib import get_close_matches
 from pathlib import Path
 
+import matplotlib as mpl
 import typer
 
 from services.aggregator import cameras as camera_files
 from services.aggregator.cameras import BadCameras
 from services.aggregator.core.config import Ground, Options
 from services.aggregator.picture import Plane
+from services.aggregator.style import STYLES, Style, Tone
 from services.cli import heatmap_files, heatmap_quads
 from services.cli.background import NoPicture, Picture, read_background
 from services.cli.heatmap_files import Unusable
@@ -123,3 +127,13 @@ def behind(video: Path) -> Picture | None:
         return read_background(video)
     except NoPicture:
         return None
+
+
+def style_of(tone: Tone, colours: str | None) -> Style:
+    """The page's style, with other colours where they are named. BadParameter."""
+    if colours is None:
+        return STYLES[tone]
+    if colours not in mpl.colormaps:
+        near = get_close_matches(colours, list(mpl.colormaps), n=3, cutoff=0.4) or ["viridis", "magma", "Greys"]
+        raise typer.BadParameter(f"matplotlib has no {colours!r}; it has {', '.join(near)}", param_hint="--colours")
+    return replace(STYLES[tone], colours=mpl.colormaps[colours])

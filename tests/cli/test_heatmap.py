@@ -296,3 +296,22 @@ def test_no_vehicle_that_drives_by_stands_in_the_background_made_of_a_video(tmp_
 
     assert background.shape == (96, 160, 3)
     assert np.abs(background.astype(int) - 90).max() < 25  # what the codec makes of grey; the vehicle is 160 brighter
+
+
+def test_another_scale_of_colours_is_drawn_and_one_that_there_is_not_is_told_with_some_that_there_are(
+    tmp_path: Path, data: Path, plateflow: Plateflow
+) -> None:
+    pictures = {}
+    for colours in ("viridis", "Greys"):
+        out = tmp_path / f"{colours}.png"
+        assert plateflow("heatmap", data, "--out", out, "--colours", colours) == 0
+        picture = cv2.imread(str(out))
+        assert picture is not None
+        pictures[colours] = picture
+    greys = pictures["Greys"].astype(int)
+    assert not np.array_equal(pictures["viridis"], pictures["Greys"])
+    assert np.abs(greys[..., 0] - greys[..., 2]).max() < 60, "but for the ink, which is a little blue"
+
+    assert plateflow("heatmap", data, "--out", tmp_path / "no.png", "--colours", "virids") == 2
+    assert "viridis" in plateflow.err
+    assert not (tmp_path / "no.png").exists()
