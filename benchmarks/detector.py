@@ -28,9 +28,7 @@ def _onnx(threads: int, batch: int, spinning: str) -> Callable[[], tuple[float, 
 
 
 def _openvino(threads: int, batch: int, precision: str) -> Callable[[], tuple[float, float]]:
-    import openvino
-
-    core = openvino.Core()
+    core = openvino_network.core()
     model = core.read_model(str(DETECTOR_ONNX))
     model.reshape([batch, 3, 384, 640])
     options = {"INFERENCE_NUM_THREADS": threads} | ({"INFERENCE_PRECISION_HINT": precision} if precision else {})
@@ -74,7 +72,7 @@ def _others(batches: tuple[int, ...]) -> tuple[dict[str, Callable[[], tuple[floa
             if importlib.util.find_spec("ultralytics") is not None:
                 runs[f"torch, {name}"] = _torch(threads, batch)
     if not openvino_network.available():
-        skipped.append("OpenVINO: pip install openvino")
+        skipped.append("OpenVINO: pip install 'plateflow[openvino]'")
     if importlib.util.find_spec("ultralytics") is None:
         skipped.append("torch: pip install 'plateflow[gpu]'")
     return runs, skipped

@@ -34,7 +34,7 @@ def run(quick: bool) -> str:
     if openvino_network.available():
         makers["OpenVINO"] = lambda threads: OpenVinoRecogniser(threads=threads)
     else:
-        fields["skipped"] = "OpenVINO: pip install openvino"
+        fields["skipped"] = "OpenVINO: pip install 'plateflow[openvino]'"
     runs = {
         f"{name}, {threads} threads, batch {batch}": _reading(make(threads), batch)
         for name, make in makers.items()

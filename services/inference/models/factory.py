@@ -75,7 +75,7 @@ def create_recogniser(
 def takes_openvino(runtime: Runtime, weights: Path | None) -> bool:
     """Whether OpenVINO runs the network. `weights` of others may have a form that only ONNX Runtime takes."""
     if runtime == "openvino" and not openvino_network.available():
-        raise Stop("PLATEFLOW_CPU_RUNTIME=openvino, but openvino is not installed: pip install openvino, or set auto")
+        raise Stop("PLATEFLOW_CPU_RUNTIME=openvino, but openvino is not installed: pip install 'plateflow[openvino]'")
     return runtime == "openvino" or (runtime == "auto" and weights is None and openvino_network.available())
 
 

@@ -10,8 +10,10 @@ Rules
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -40,7 +42,7 @@ class OpenVinoNetwork:
     export takes; else it is what the file says. Several threads may call `run`."""
 
     def __init__(self, content: bytes, weights: Path, threads: int, pictures: bool) -> None:
-        self._core = _core()
+        self._core = core()
         self._content, self._weights, self._pictures = content, weights, pictures
         self._threads = threads or len(os.sched_getaffinity(0))
         self._requests: OrderedDict[tuple[int, ...], list[Any]] = OrderedDict()
@@ -94,13 +96,17 @@ class OpenVinoNetwork:
 
 
 @cache
-def _core() -> Any:
+def core() -> Any:
     """One for the process, and for its whole life: each sets the signal stack of its thread, and gives the former one
     back in the end. Of two that end in the order in which they began, the second leaves a stack that is no longer
     there, and the next signal ends the process."""
-    import openvino
+    return _openvino().Core()
 
-    return openvino.Core()
+
+def _openvino() -> Any:
+    """The package, without the one that reports its use to its makers: where that is not to be had, it does without."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    return importlib.import_module("openvino")
 
 
 def _answer(request: Any) -> Outputs:
@@ -110,7 +116,7 @@ def _answer(request: Any) -> Outputs:
 
 def _on_pictures(model: Any) -> Any:
     """The model with the way from BGR bytes to RGB planes in 0..1 before it."""
-    from openvino import Layout, Type
+    Layout, Type = _openvino().Layout, _openvino().Type  # noqa: N806
     from openvino.preprocess import ColorFormat, PrePostProcessor
 
     steps = PrePostProcessor(model)
