@@ -22,7 +22,7 @@ START = 1_700_000_000_000
 GATE = MotionOptions(threshold=2.0, most_ms=1000)
 
 
-def street(seed: int = 0, noise: float = 4.0) -> NDArray[np.uint8]:
+def street(seed: int = 0, noise: float = 3.0) -> NDArray[np.uint8]:
     """A textured street, with a sensor's noise of its own for each seed."""
     ground = np.random.default_rng(99).integers(60, 180, (45, 80, 3)).repeat(16, 0).repeat(16, 1)
     grain = np.random.default_rng(seed).normal(0, noise, ground.shape)

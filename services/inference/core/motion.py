@@ -53,17 +53,14 @@ class MotionGate:
         return False
 
     def _differ(self, known: NDArray[np.int16], cells: NDArray[np.int16]) -> bool:
-        return bool(np.abs(cells - known).max() >= self._options.threshold * _FINE)
-
-
-_FINE = 8
-"""Steps of a level that means are rounded to."""
+        return bool(np.abs(cells - known).max() >= 4 * self._options.threshold)
 
 
 def _means(image: NDArray[np.uint8]) -> NDArray[np.int16]:
-    """Mean brightness of each cell, in eighths of a level."""
-    rows, columns = max(1, round(image.shape[0] / CELL)), max(1, round(image.shape[1] / CELL))
-    small = cv2.resize(image, (columns * 4, rows * 4), interpolation=cv2.INTER_AREA)
-    grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).reshape(rows, 4, columns, 4)
-    summed: NDArray[np.int16] = grey.sum(axis=(1, 3), dtype=np.int16)  # of sixteen
-    return summed // np.int16(16 // _FINE)
+    """Four times the mean of the green of each cell, which is most of its brightness; what is less than a cell at the
+    right and at the bottom is left out."""
+    rows, columns = max(1, image.shape[0] // CELL), max(1, image.shape[1] // CELL)
+    green = cv2.extractChannel(image[: rows * CELL, : columns * CELL], 1)
+    quarters = cv2.resize(green, (2 * columns, 2 * rows), interpolation=cv2.INTER_AREA)  # each in whole levels
+    means: NDArray[np.int16] = quarters.reshape(rows, 2, columns, 2).sum(axis=(1, 3), dtype=np.int16)
+    return means
