@@ -28,6 +28,8 @@ from tests.support.tcp_proxy import Mode, TcpProxy
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 CLIPS = 8
+HUNG = 5
+"""How a service leaves whose Kafka client hangs."""
 
 
 @dataclass
@@ -44,6 +46,13 @@ class Site:
         settings = self.stack.settings() | self.more
         process = self.services.setdefault(service, ServiceProcess(service, settings, self.stack.folder))
         return process.start(crash_at)
+
+    def supervised(self) -> bool:
+        """Start services that left as hung; always true."""
+        for process in self.services.values():
+            if process.process.returncode == HUNG:
+                process.start()
+        return True
 
     def upload(self, clips: list[Small]) -> None:
         camera = UploadingCamera(Account(self.stack.vault.api, ACCESS_KEY, SECRET))
@@ -110,7 +119,9 @@ def test_an_aggregator_killed_in_the_middle_of_an_upload_leaves_no_torn_file(sit
         assert half_way.wait(150)
         site.services["aggregator"].kill()
         go_on.set()
-        site.start("aggregator")
+        taken = site.services["aggregator"].log.read_text().count("partition taken")
+        again = site.start("aggregator")  # it gets the partition once the broker gives the killed member up
+        site.stack.wait(lambda: again.log.read_text().count("partition taken") > taken, 100, "the partition")
         site.finish()
     fetch_files(in_bucket(s3, bucket), site.stack.data)
     assert site.judged() == (0, 0, 0)
@@ -151,7 +162,9 @@ def test_a_broker_that_is_cut_off_delayed_and_dropped_loses_nothing(tmp_path: Pa
                 site.upload(site.clips[number * 2 : number * 2 + 2])
                 proxy.disturb(mode, seconds)
             site.upload(site.clips[6:])
-            stack.wait_for_recordings(CLIPS, 200)
+            # librdkafka may hang for good after such a line; the service leaves then, and a supervisor starts it again.
+            stack.wait(lambda: site.supervised() and len(stack.done()) >= CLIPS, 300, f"{CLIPS} recordings")
+            stack.wait_for_recordings(CLIPS, 60)
             for process in site.services.values():
                 process.stop(60)
             assert site.judged() == (0, 0, 0)
