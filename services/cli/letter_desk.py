@@ -43,12 +43,18 @@ def letters(settings: KafkaSettings) -> list[Letter]:
     topic = settings.topics.deadletter
     verdicts = _verdicts(settings)
     found: dict[str, Letter] = {}
+    order: dict[str, tuple[int, Place]] = {}
+    newest: dict[int, int] = {}
     for message in to_the_end(settings, topic, "deadletters"):
         letter = _letter(message)
         if letter is not None:  # one that came twice, after offsets were reset, is the same letter
             verdict = verdicts.get(letter.message.id)
             found[letter.message.id] = Letter(letter.message, letter.place, letter.time_ms, verdict)
-    return sorted(found.values(), key=lambda letter: (letter.time_ms, letter.place))
+            # A clock that was set back changes no order within a partition, so a camera's records stay in turn.
+            partition = letter.place.partition
+            newest[partition] = max(letter.time_ms, newest.get(partition, 0))
+            order[letter.message.id] = newest[partition], letter.place
+    return sorted(found.values(), key=lambda letter: order[letter.message.id])
 
 
 def _letter(message: Message) -> Letter | None:

@@ -39,7 +39,8 @@ class Office:
 
     def give_up(self, *records: tuple[Record, str, str]) -> None:
         """Dead letters as the loop makes them: record, stage, reason."""
-        producer = Producer({"bootstrap.servers": self.broker.bootstrap, "message.max.bytes": MESSAGE_LIMIT})
+        in_order = {"enable.idempotence": True}  # a try that fails is not overtaken by the next record
+        producer = Producer({"bootstrap.servers": self.broker.bootstrap, "message.max.bytes": MESSAGE_LIMIT} | in_order)
         for record, stage, reason in records:
             letter = dead_letter(self.topics.deadletter, record, stage, reason, f"why {reason}", 3)
             producer.produce(letter.topic, value=letter.value, key=letter.key)
