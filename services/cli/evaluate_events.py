@@ -17,6 +17,9 @@ from services.inference.core.events import Event, EventReport, Vehicle, compare
 from services.inference.core.truth import TruthError
 
 _LISTED = 20
+FrameRate = Annotated[
+    float, typer.Option(min=0, help="The truth's times are MM:SS.ff with frame numbers at this rate; 0: they are not.")
+]
 
 
 def events(
@@ -24,10 +27,7 @@ def events(
     truth: Annotated[Path, typer.Option(help="CSV: time_start;time_end;plate_num, perhaps time_detect, file.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
     slack: Annotated[float, typer.Option(min=0, help="Seconds that an event may lie outside its vehicle's time.")] = 0,
-    frame_rate: Annotated[
-        float,
-        typer.Option(min=0, help="The truth's times are MM:SS.ff with frame numbers at this rate; 0: they are not."),
-    ] = 0,
+    frame_rate: FrameRate = 0,
 ) -> None:
     """One right event per vehicle, no false one: precision, recall, F1, characters, time.
 

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from services.cli.evaluate_events import show
+from services.cli.evaluate_events import FrameRate, show
 from services.cli.evaluate_plates import read_lines
 from services.cli.inputs import VIDEO_SUFFIXES
 from services.inference.build import Inference, build_inference
@@ -32,10 +32,7 @@ def tracks(
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
     slack: Annotated[float, typer.Option(min=0, help="Seconds that a track may lie outside its vehicle's time.")] = 0.5,
-    frame_rate: Annotated[
-        float,
-        typer.Option(min=0, help="The truth's times are MM:SS.ff with frame numbers at this rate; 0: they are not."),
-    ] = 0,
+    frame_rate: FrameRate = 0,
 ) -> None:
     """One track per vehicle with the right text, and no other: what is read in whole clips.
 

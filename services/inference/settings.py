@@ -47,7 +47,7 @@ class PipelineSettings(Settings):
     cpu_runtime: Literal["auto", "openvino", "onnxruntime"] = Field(
         default="auto",
         description="What runs the networks on the CPU; auto: OpenVINO for the shipped ones where it is installed "
-        "(x86), else ONNX Runtime.",
+        "(x86), else ONNX Runtime; openvino: the same, and it must be. Other weights run on ONNX Runtime.",
     )
     threads: int = Field(
         default=0, ge=0, description="Threads of the decoder and of each network on the CPU; 0 = all cores."

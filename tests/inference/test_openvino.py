@@ -16,6 +16,7 @@ from services.inference.models import openvino_network
 from services.inference.models.detector import DETECTOR_ONNX, OnnxDetector, OpenVinoDetector, checked
 from services.inference.models.factory import create_detector, create_recogniser
 from services.inference.models.openvino_network import KEPT, OpenVinoNetwork
+from services.inference.models.recogniser import WEIGHTS as RECOGNISER_ONNX
 from services.inference.models.recogniser import OnnxRecogniser, OpenVinoRecogniser
 from services.inference.training.plates import plate_text, render_plate
 from services.runtime.errors import Stop
@@ -124,8 +125,9 @@ def test_the_shipped_networks_run_on_openvino_and_weights_of_others_on_onnx_runt
 
     assert isinstance(create_detector("cpu"), OpenVinoDetector)
     assert isinstance(create_detector("cpu", copy), OnnxDetector)
-    assert isinstance(create_detector("cpu", copy, runtime="openvino"), OpenVinoDetector)
+    assert isinstance(create_detector("cpu", copy, runtime="openvino"), OnnxDetector)
     assert isinstance(create_recogniser(), OpenVinoRecogniser)
+    assert isinstance(create_recogniser(RECOGNISER_ONNX, runtime="openvino"), OnnxRecogniser)
     assert isinstance(create_recogniser(runtime="onnxruntime"), OnnxRecogniser)
 
 

@@ -157,7 +157,7 @@ class OnnxDetector(LetterboxDetector):
 
 
 class OpenVinoDetector(LetterboxDetector):
-    """The shipped detector, or one like it, on OpenVINO: batch, height and width are free."""
+    """The shipped detector on OpenVINO. Other weights may name other classes: those are `OnnxDetector`'s."""
 
     def __init__(
         self,

@@ -67,16 +67,17 @@ def create_recogniser(
     weights: Path | None = None, threads: int = 0, batch: int = 32, runtime: Runtime = "auto"
 ) -> Recogniser:
     """The recogniser, which is small enough for the CPU everywhere. `weights`: an .onnx beside its card."""
-    if takes_openvino(runtime, None):
-        return OpenVinoRecogniser(weights or RECOGNISER_ONNX, threads)
+    if takes_openvino(runtime, weights):
+        return OpenVinoRecogniser(RECOGNISER_ONNX, threads)
     return OnnxRecogniser(weights or RECOGNISER_ONNX, threads, batch)
 
 
 def takes_openvino(runtime: Runtime, weights: Path | None) -> bool:
-    """Whether OpenVINO runs the network. `weights` of others may have a form that only ONNX Runtime takes."""
+    """Whether OpenVINO runs the network. `weights` of others have classes, alphabets and forms of their own, which the
+    ONNX Runtime's side reads and checks."""
     if runtime == "openvino" and not openvino_network.available():
         raise Stop("PLATEFLOW_CPU_RUNTIME=openvino, but openvino is not installed: pip install 'plateflow[openvino]'")
-    return runtime == "openvino" or (runtime == "auto" and weights is None and openvino_network.available())
+    return runtime != "onnxruntime" and weights is None and openvino_network.available()
 
 
 def _checkpoint_on_cpu(weights: Path, confidence: float, iou: float, input_size: int) -> LetterboxDetector:

@@ -165,7 +165,7 @@ class OnnxRecogniser:
 
 
 class OpenVinoRecogniser:
-    """The same network on OpenVINO. Raises WrongWeights as `OnnxRecogniser` does."""
+    """The shipped network on OpenVINO. Raises WrongWeights where its file is missing or not the card's."""
 
     def __init__(self, weights: Path = WEIGHTS, threads: int = 0) -> None:
         check_hash(weights)
