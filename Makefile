@@ -64,7 +64,7 @@ bench-%: $(VENV)/.installed-dev
 dashboards: $(VENV)/.installed-dev  ## Draw every dashboard from a real Prometheus into build/dashboards (ARGS=...)
 	@$(BIN)/python -m tests.deploy.pictures $(ARGS)
 
-check: $(VENV)/.installed-dev  ## Lint, format, types, layers, generated files
+check: $(VENV)/.installed-dev  ## Lint, format, types, layers, generated files, known weaknesses of packages
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy services tests
@@ -74,6 +74,7 @@ check: $(VENV)/.installed-dev  ## Lint, format, types, layers, generated files
 	@$(BIN)/python -m services.cli.metrics_page --check
 	@$(BIN)/python -m services.cli.dashboards --check
 	@$(BIN)/python -m services.cli.chart_files --check
+	@$(BIN)/python -m tests.deploy.advisories
 
 format: $(VENV)/.installed-dev  ## Sort imports, fix what ruff can fix, format
 	@$(BIN)/ruff check --fix-only --quiet .
