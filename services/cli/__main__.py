@@ -27,6 +27,7 @@ class Command:
 COMMANDS = {
     "demo": Command("services.cli.demo", "See it all work: render clips, run every service, check each plate."),
     "run": Command("services.cli.run", "Read plates in video files, without Kafka."),
+    "serve": Command("services.cli.serve", "Read photos that are posted over HTTP, or dropped on a page."),
     "ingest": Command("services.cli.ingest", "Service: Vault's announcements in, clips out."),
     "inference": Command("services.cli.inference", "Service: clips in, tracks of plates out."),
     "aggregator": Command("services.cli.aggregator", "Service: tracks in, plates, passages and heatmaps out."),

@@ -33,15 +33,15 @@ class PageHandler(BaseHTTPRequestHandler):
         raise NotImplementedError
 
     def do_GET(self) -> None:
-        if self._is_ours():
+        if self.allowed():
             self.get(self.path.partition("?")[0])
 
     def do_POST(self) -> None:
-        if self._is_ours():
+        if self.allowed():
             self.post(self.path)
 
-    def _is_ours(self) -> bool:
-        """Does our own page ask? Else it is answered already."""
+    def allowed(self) -> bool:
+        """Does our own page ask? Else it is answered already. To be overridden where others may ask, too."""
         port = self.connection.getsockname()[1]
         hosts = {f"{name}:{port}" for name in (LOOPBACK, "localhost")}
         ours = self.headers.get("Host") in hosts
@@ -75,14 +75,14 @@ class PageHandler(BaseHTTPRequestHandler):
         """Nothing: plates are personal data, and the person sees the page."""
 
 
-def show(make: Callable[[int], ThreadingHTTPServer], port: int, note: str, open_: bool) -> None:
+def show(make: Callable[[int], ThreadingHTTPServer], port: int, note: str, open_: bool, host: str = LOOPBACK) -> None:
     """Serves the page until Ctrl+C. Leaves with 2 where the port cannot be used."""
     try:
         server = make(port)
     except OSError as error:
-        typer.echo(f"plateflow: port {port} cannot be used ({error.strerror}); name another --port", err=True)
+        typer.echo(f"plateflow: {host}, port {port} cannot be used ({error.strerror}); name another --port", err=True)
         raise typer.Exit(2) from error
-    address = f"http://{LOOPBACK}:{server.server_port}/"
+    address = f"http://{host}:{server.server_port}/"
     typer.echo(f"{address}   {note}; Ctrl+C ends it", err=True)
     if open_:
         webbrowser.open(address)

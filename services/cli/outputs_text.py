@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
@@ -21,7 +22,8 @@ from services.aggregator.core.config import Config
 from services.aggregator.core.homography import ground_points
 from services.aggregator.core.readings import UNDECIDED, same_plate
 from services.cli.outputs_port import Done, Found, Output, Sheet, base_name, detected_ms, mm_ss, writing
-from services.contracts.messages import Passage
+from services.contracts.messages import Box, Passage, Quad
+from services.inference.core.corners import corners_of
 from services.inference.core.vote import Read, vote
 from services.inference.decode import DecodedFrame
 from services.inference.follow import Followed
@@ -81,9 +83,18 @@ def events(passages: Sequence[tuple[Passage, TrackResult]], window_ms: int) -> l
     return kept
 
 
+@dataclass(slots=True)
+class _Lines:
+    """What a recording has in a file: where it begins there, and frame and box of each line."""
+
+    begins: int
+    boxes: list[tuple[int, Box]] = field(default_factory=list)
+
+
 class QuadFiles(Output):
     """A file for each input: ``path`` itself, or, where that is a folder or has no suffix, one in it that is named
-    after the input."""
+    after the input. Boxes stand upright while they come; once their recording is done, corners that were read replace
+    them."""
 
     def __init__(self, path: Path, inputs: int, append: bool = False) -> None:
         self._folder = path.is_dir() or not path.suffix or inputs > 1
@@ -91,19 +102,35 @@ class QuadFiles(Output):
             raise SettingsError(f"--quads: {path} is a file, and there are {inputs} inputs: name a folder for theirs")
         self._path, self._append = path, append
         self._files: dict[tuple[str, int, int], TextIO] = {}
+        self._lines: dict[TextIO, _Lines] = {}
         self._plates = 0
 
     def begin(self, sheet: Sheet) -> None:
         self._sheet = sheet
+        self._lines = {}
 
     def frame(self, frame: DecodedFrame, found: Found) -> None:
         file = self._of(frame)
+        lines = self._lines.setdefault(file, _Lines(file.tell()))
         for number, one in found:
             if number is not None:
-                right, bottom = one.x + one.w, one.y + one.h
-                corners = (one.x, right, right, one.x, one.y, one.y, bottom, bottom)
-                file.write(" ".join(f"{value:f}" for value in corners) + "\n")
+                box = one.x, one.y, one.w, one.h
+                lines.boxes.append((frame.index, box))
+                _write_quad(file, _upright(box))
                 self._plates += 1
+
+    def done(self, done: Done) -> None:
+        read = {
+            (one.frame, one.box): quad
+            for track in done.result.tracks
+            for one, quad in zip(track.observations, corners_of(track.observations), strict=True)
+            if quad is not None
+        }
+        for file, lines in self._lines.items():
+            file.seek(lines.begins)
+            file.truncate()
+            for where in lines.boxes:
+                _write_quad(file, read.get(where) or _upright(where[1]))
 
     def close(self) -> str:
         for file in self._files.values():
@@ -132,6 +159,16 @@ class QuadFiles(Output):
             number += 1
             path = plain.with_name(f"{plain.stem}_{number}{plain.suffix}")
         return path
+
+
+def _upright(box: Box) -> Quad:
+    x, y, w, h = box
+    return (x, y), (x + w, y), (x + w, y + h), (x, y + h)
+
+
+def _write_quad(file: TextIO, quad: Quad) -> None:
+    numbers = [corner[axis] for axis in (0, 1) for corner in quad]
+    file.write(" ".join(f"{value:f}" for value in numbers) + "\n")
 
 
 class Positions(Output):

@@ -58,7 +58,7 @@ def _drive(picture: Picture, camera: Camera, vehicle: Vehicle, x: float, y: floa
         return
     turn = vehicles.rotation(math.pi if vehicle.approaching else 0.0)
     plate = model.front_plate if vehicle.approaching else model.rear_plate
-    faces = [*model.faces, *vehicles.plate_face(_plate_picture(vehicle.plate, vehicle.seed), plate)]
+    faces = [*model.faces, *vehicles.plate_face(plate_picture(vehicle.plate, vehicle.seed), plate)]
     quads = _project(camera, faces, turn, middle)
     if len(quads.textures):
         _shadow(picture, camera, (model.footprint @ turn.T + middle)[:, :2])
@@ -147,6 +147,6 @@ def _lamps(
 
 
 @functools.lru_cache(maxsize=64)
-def _plate_picture(text: str, seed: int) -> Picture:
+def plate_picture(text: str, seed: int) -> Picture:
     picture = render_plate(text, "ru_private", seed, height=112, wobble=0.6).image
     return np.ascontiguousarray(picture[:, :, ::-1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import re
 from fractions import Fraction
 from itertools import pairwise
@@ -26,9 +27,10 @@ from services.cli.quad_file import read_quads
 from services.contracts.messages import Observation, Passage, Reading, Run
 from services.inference.decode import DecodedFrame
 from services.inference.models.detector import Detection
+from services.inference.models.recogniser import CharacterReading
 from services.inference.result import Shot, TrackResult
 from tests.cli.command import Plateflow
-from tests.support.plates import BLUE, GREEN, RED, ColourReader, scene
+from tests.support.plates import BLUE, GREEN, RED, ColourDetector, ColourReader, scene
 from tests.support.video import Image, write_clip
 
 
@@ -145,6 +147,25 @@ def test_corners_are_written_as_the_older_program_reads_them(tmp_path: Path, pla
     top_left, top_right, bottom_right, bottom_left = file.quads.transpose(1, 0, 2)
     assert (top_left[:, 0] < top_right[:, 0]).all() and (top_left[:, 1] < bottom_left[:, 1]).all()
     assert (bottom_right[:, 0] > bottom_left[:, 0]).all() and (top_right[:, 1] < bottom_right[:, 1]).all()
+
+
+def test_corners_that_were_read_replace_upright_boxes_once_their_recording_is_done(
+    tmp_path: Path, plateflow: Plateflow, colours: ColourDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slanted = np.array([(0.1, 0.0), (1.0, 0.2), (0.9, 1.0), (0.0, 0.8)], np.float32)
+    read = ColourReader.read
+
+    def with_corners(reader: ColourReader, crops: list[Image]) -> list[CharacterReading]:
+        return [dataclasses.replace(one, corners=slanted) for one in read(reader, crops)]
+
+    monkeypatch.setattr(ColourReader, "read", with_corners)
+    videos = [drive(tmp_path / "a.mp4"), drive(tmp_path / "b.mp4")]
+    assert plateflow("run", *videos, "--quads", tmp_path / "quads") == 0
+    for name in ("a", "b"):
+        quads = read_quads(tmp_path / "quads" / f"{name}.txt").quads
+        assert len(quads) == 24
+        assert (quads[:, 0, 1] < quads[:, 1, 1]).all()  # the right end hangs lower, in every frame
+        assert (quads[:, 3, 0] < quads[:, 0, 0]).all()
 
 
 @pytest.mark.usefixtures("colours")
