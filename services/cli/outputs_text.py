@@ -93,8 +93,8 @@ class _Lines:
 
 class QuadFiles(Output):
     """A file for each input: ``path`` itself, or, where that is a folder or has no suffix, one in it that is named
-    after the input. Boxes stand upright while they come; once their recording is done, corners that were read replace
-    them."""
+    after the input. Boxes stand upright while they come; once their recording is done, those of its tracks stand, with
+    the corners that were read."""
 
     def __init__(self, path: Path, inputs: int, append: bool = False) -> None:
         self._folder = path.is_dir() or not path.suffix or inputs > 1
@@ -117,20 +117,20 @@ class QuadFiles(Output):
                 box = one.x, one.y, one.w, one.h
                 lines.boxes.append((frame.index, box))
                 _write_quad(file, _upright(box))
-                self._plates += 1
 
     def done(self, done: Done) -> None:
-        read = {
+        stand = {
             (one.frame, one.box): quad
             for track in done.result.tracks
             for one, quad in zip(track.observations, corners_of(track.observations), strict=True)
-            if quad is not None
         }
         for file, lines in self._lines.items():
             file.seek(lines.begins)
             file.truncate()
-            for where in lines.boxes:
-                _write_quad(file, read.get(where) or _upright(where[1]))
+            for frame, box in lines.boxes:
+                if (frame, box) in stand:
+                    _write_quad(file, stand[frame, box] or _upright(box))
+                    self._plates += 1
 
     def close(self) -> str:
         for file in self._files.values():

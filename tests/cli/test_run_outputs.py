@@ -30,7 +30,7 @@ from services.inference.models.detector import Detection
 from services.inference.models.recogniser import CharacterReading
 from services.inference.result import Shot, TrackResult
 from tests.cli.command import Plateflow
-from tests.support.plates import BLUE, GREEN, RED, ColourDetector, ColourReader, scene
+from tests.support.plates import BLUE, GREEN, RED, TEXTS, ColourDetector, ColourReader, scene
 from tests.support.video import Image, write_clip
 
 
@@ -166,6 +166,25 @@ def test_corners_that_were_read_replace_upright_boxes_once_their_recording_is_do
         assert len(quads) == 24
         assert (quads[:, 0, 1] < quads[:, 1, 1]).all()  # the right end hangs lower, in every frame
         assert (quads[:, 3, 0] < quads[:, 0, 0]).all()
+
+
+def test_what_turned_out_to_be_no_plate_leaves_no_corners(
+    tmp_path: Path, plateflow: Plateflow, colours: ColourDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = ColourReader.read
+
+    def blind_for_red(reader: ColourReader, crops: list[Image]) -> list[CharacterReading]:
+        blank = np.zeros((0, 36), np.float32)
+        return [
+            one if one.text != TEXTS[RED] else dataclasses.replace(one, text="", probabilities=blank)
+            for one in read(reader, crops)
+        ]
+
+    monkeypatch.setattr(ColourReader, "read", blind_for_red)
+    assert plateflow("run", drive(tmp_path / "a.mp4"), "--quads", tmp_path / "q.txt") == 0
+    quads = read_quads(tmp_path / "q.txt").quads
+    assert len(quads) == 16
+    assert not ((quads[:, 0, 1] > 110) & (quads[:, 0, 1] < 130)).any()
 
 
 @pytest.mark.usefixtures("colours")
