@@ -7,7 +7,7 @@ import importlib
 
 from benchmarks.harness import Skipped, last_line
 
-NAMES = ("aggregator", "decode", "detector", "heatmap_commit", "pipeline", "recogniser")
+NAMES = ("aggregator", "decode", "detector", "heatmap_commit", "pipeline", "recogniser", "transactions")
 
 
 def main(arguments: list[str] | None = None) -> int:
