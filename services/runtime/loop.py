@@ -7,7 +7,8 @@ Rules
   stateful one (workers = 0) runs here, in order of offset, and must be quick.
 - A transaction is opened only when all that it publishes is in memory. Records are finished in any order, but published
   in order of offset: the committed offset never passes an unfinished record.
-- What is in flight is bounded: at the bound the partitions are paused, and polling goes on.
+- What is in flight is bounded: at the bound nothing is taken; where that lasts, the partitions are paused, and polling
+  goes on. A client that pauses throws away what it has fetched ahead, so a short wait is no reason to pause.
 - An aborted transaction throws away all that is in flight and rewinds the input to the committed offsets.
 - `Reject` becomes a dead letter in the same transaction; `Retry` waits with back-off and jitter, for ever while its
   dependency is down; a defect of ours is logged with its traceback and dead-lettered as ``internal-error``.
@@ -42,6 +43,9 @@ from services.runtime.ports import (
 from services.runtime.trail import Trail
 
 log = logging.getLogger(__name__)
+
+PAUSE_AFTER_S = 0.5
+"""So long at the bound, then the partitions are paused; far below the time after which a silent consumer is out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,8 @@ class Loop:
         self._lanes: dict[Partition, Lane] = {}
         self._paused: bool | None = None
         """None: not known, since partitions have come or gone."""
+        self._full_since_s: float | None = None
+        """Since when nothing may be taken; None: something may."""
         self._aborted = False
         """The input must be rewound before anything else happens."""
         self._failed = False
@@ -180,8 +186,7 @@ class Loop:
         if self._aborted:
             self._rewind()
         room = self._room() if take else 0
-        self._pause_or_resume(room <= 0)
-        records = self._source.poll(self._patience(), max(1, room))
+        records = self._taken(room, now)
         for record in records:
             lane = self._lanes.get(record.partition)
             if lane is not None:
@@ -191,6 +196,17 @@ class Loop:
         if self._stateful is not None and not self._aborted:
             self._stateful.tick(self._clock())
         self._note_in_hand(idle=not records)
+
+    def _taken(self, room: int, now: float) -> list[Record]:
+        """New records where there is room; at the bound first a short wait without a poll, then polls while paused."""
+        self._full_since_s = (now if self._full_since_s is None else self._full_since_s) if room <= 0 else None
+        brief = self._full_since_s is not None and now - self._full_since_s < PAUSE_AFTER_S
+        if brief and not self._paused and self._stateful is None:
+            self._finished.wait(0.05)
+            self._finished.clear()
+            return []
+        self._pause_or_resume(room <= 0)
+        return self._source.poll(self._patience(), max(1, room))
 
     def _room(self) -> int:
         taken = sum(len(lane.entries) for lane in self._lanes.values())
