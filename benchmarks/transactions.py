@@ -1,11 +1,11 @@
 """Clips a second through the transactional loop on a real Kafka, and how long the aggregator takes from end to end.
 
-Exactly once: `services.runtime.loop` with `KafkaSource` and `KafkaSink`, as inference runs it; its handler decodes a clip
-message and encodes two tracks of 15 observations and the finished recording. At least once: the same loop, source and
-handler; its sink produces without a transaction, waits for all acknowledgements, then commits the offsets. Producer:
-librdkafka's own, the same messages already encoded, the same settings, a flush for each `BATCH` clips; nothing is
-consumed. End to end: tracks at a steady rate into the aggregator as a process of its own, from produce to the last
-sighting of each track in a consumer that reads committed messages only.
+Exactly once: `services.runtime.loop` with `KafkaSource` and `KafkaSink`, as inference runs it; its handler decodes a
+clip message and encodes two tracks of 15 observations and the finished recording. At least once: the same loop, source
+and handler; its sink produces without a transaction, waits for all acknowledgements, then commits the offsets.
+Producer: librdkafka's own, the same messages already encoded, the same settings, a flush for each `BATCH` clips;
+nothing is consumed. End to end: tracks at a steady rate into the aggregator as a process of its own, from produce to
+the last sighting of each track in a consumer that reads committed messages only.
 """
 
 from __future__ import annotations
@@ -272,7 +272,7 @@ def _steadily(server: KafkaServer, topics: Topics, tracks: int, rate: float) -> 
 
 def run(quick: bool) -> str:
     """The table and the JSON line."""
-    clips, rounds = (500, 1) if quick else (10_000, 3)
+    clips, rounds = (500, 1) if quick else (5_000, 3)
     tracks, rate = (100, 50.0) if quick else (2000, 100.0)
     with broker() as (server, folder):
         work = _Throughput(server, clips)

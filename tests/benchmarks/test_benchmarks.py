@@ -41,6 +41,16 @@ def test_a_table_shows_median_and_spread() -> None:
         ("detector", {"cpu_ms", "least"}),
         ("recogniser", {"cpu_ms", "least"}),
         ("decode", {"frames_per_second"}),
+        pytest.param(
+            "startup",
+            {"ready_seconds", "imports_seconds", "idle_cpu_percent"},
+            marks=[pytest.mark.slow, pytest.mark.kafka, pytest.mark.timeout(300)],
+        ),
+        pytest.param(
+            "transactions",
+            {"clips_per_second", "of_at_least_once", "of_producer", "p50_ms", "p95_ms", "p99_ms"},
+            marks=[pytest.mark.slow, pytest.mark.kafka, pytest.mark.timeout(300)],
+        ),
         pytest.param("pipeline", {"frames_per_second", "of_limit"}, marks=[pytest.mark.slow, pytest.mark.timeout(300)]),
     ],
 )
