@@ -125,21 +125,23 @@ def encoded(camera: str) -> str:
 
 def cells_to_bytes(cells: Cells, hour_ms: int, k: float, footer: Footer) -> bytes:
     """One row per cell with anything in it, in order of gy, gx."""
-    rows = sorted((gy, gx, *values) for (gx, gy), values in cells.items() if any(values))
-    table = np.array(rows, dtype=np.int64).reshape(-1, 5)  # (n, 5): gy, gx, count, passages, dwell_ms
-    n = len(table)
+    places = np.array(list(cells), dtype=np.int64).reshape(-1, 2)  # (n, 2): gx, gy
+    values = np.array(list(cells.values()), dtype=np.int64).reshape(-1, 3)  # (n, 3): count, passages, dwell_ms
+    filled = np.flatnonzero(values.any(axis=1))
+    order = filled[np.lexsort(places[filled].T)]
+    places, values = places[order], values[order]
+    n = len(order)
     columns = [
         np.full(n, hour_ms),
-        table[:, 1].astype(np.int32),
-        table[:, 0].astype(np.int32),
-        table[:, 1] * float(k),
-        table[:, 0] * float(k),
+        places[:, 0].astype(np.int32),
+        places[:, 1].astype(np.int32),
+        places[:, 0] * float(k),
+        places[:, 1] * float(k),
         np.full(n, float(k)),
-        table[:, 2],
-        table[:, 3],
-        table[:, 4],
+        *values.T,
     ]
-    return _to_bytes(pa.table([pa.array(column) for column in columns], schema=CELLS), footer)
+    # A grid is written again every half minute: a quarter of the processor time is worth a twentieth more bytes.
+    return _to_bytes(pa.table([pa.array(column) for column in columns], schema=CELLS), footer, "snappy")
 
 
 def cells_of(data: bytes) -> Cells:
@@ -176,9 +178,9 @@ def _table(data: bytes) -> pa.Table:
         raise BadFile(f"no readable Parquet: {error}") from error
 
 
-def _to_bytes(table: pa.Table, footer: Footer) -> bytes:
+def _to_bytes(table: pa.Table, footer: Footer, compression: str = "zstd") -> bytes:
     sink = pa.BufferOutputStream()
-    pq.write_table(table.replace_schema_metadata({KEY: msgspec.json.encode(footer)}), sink, compression="zstd")
+    pq.write_table(table.replace_schema_metadata({KEY: msgspec.json.encode(footer)}), sink, compression=compression)
     data: bytes = sink.getvalue().to_pybytes()
     return data
 
