@@ -6,6 +6,7 @@ it changes.
       plan: {width: 699, height: 996, metres_per_unit: 0.05, geo: {lat: 59.9386, lon: 30.3141, rotation: 15}}
       anchor: center            # or bottom: what of the box is projected
       image: {width: 1280, height: 720}   # frame size of the pairs, where recordings differ
+      lens: {k1: -0.2, k2: 0.03}          # where it bends straight lines: services/aggregator/core/lens.py; needs image
       cell: 40                  # pixels
       recognise: {zones: ...}   # which plates count: services/contracts/gates.py
     default: {cell: 40}         # for cameras that are not named
@@ -25,8 +26,10 @@ import msgspec
 import yaml
 
 from services.aggregator.core import homography
-from services.aggregator.core.config import Anchor, Camera, Config, Geo, Ground, Options
+from services.aggregator.core.config import Anchor, Camera, Config, Geo, Ground, Lens, Options
 from services.aggregator.core.homography import BadPairs, Pair
+from services.aggregator.core.lens import BadLens, Optics
+from services.aggregator.core.lens import check as check_lens
 from services.contracts.gates import BadGate, Gate, check
 from services.runtime.errors import SettingsError
 from services.runtime.watched import Watched
@@ -66,6 +69,8 @@ class CameraFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ransac: float | None = None
     """Plan units by which a pair may miss; 0 uses every pair."""
     image: Size | None = None
+    lens: Lens | None = None
+    """None: straight lines stay straight."""
     cell: int | None = None
     label: str | None = None
     recognise: Gate | None = None
@@ -138,7 +143,7 @@ def parse(content: Any, options: Options, cell: int = 40) -> Config:
     for name, value in content.items():
         try:
             cameras[name] = camera_of(msgspec.convert(value if value is not None else {}, CameraFile), cell)
-        except (msgspec.ValidationError, BadPairs, BadCameras, BadGate) as error:
+        except (msgspec.ValidationError, BadPairs, BadCameras, BadGate, BadLens) as error:
             faults.append(f"{name}: {error}")
     if faults:
         raise BadCameras("; ".join(faults))
@@ -147,9 +152,11 @@ def parse(content: Any, options: Options, cell: int = 40) -> Config:
 
 
 def camera_of(given: CameraFile, cell: int = 40) -> Camera:
-    """A camera with its homography fitted. Raises BadPairs or BadCameras."""
+    """A camera with its homography fitted. Raises BadPairs, BadLens or BadCameras."""
     if given.recognise is not None:
         check(given.recognise)
+    if given.lens is not None:
+        check_lens(given.lens)
     k = given.cell if given.cell is not None else cell
     if k < 1:
         raise BadCameras("cell must be at least 1 pixel")
@@ -170,13 +177,16 @@ def _ground(given: CameraFile) -> Ground:
         raise BadCameras("image.width and height must be at least 1")
     if given.ransac is not None and given.ransac < 0:
         raise BadCameras("ransac must be 0 (use every pair) or more")
+    if given.lens is not None and image is None:
+        raise BadCameras("lens needs image, too: {width, height} of the frame that the pairs were measured in")
     size = (plan.width, plan.height)
     ransac = given.ransac if given.ransac is not None else MISS * math.hypot(*size)
-    fit = homography.fit(given.pairs, ransac)
+    optics = Optics(given.lens, image.width, image.height) if given.lens and image else None
+    fit = homography.fit(given.pairs, ransac, optics)
     image_size = (image.width, image.height) if image else (None, None)
     return Ground(
         matrix=fit.matrix,
-        version=homography.version_of(given.pairs, given.anchor, ransac, size, image_size),
+        version=homography.version_of(given.pairs, given.anchor, ransac, size, image_size, given.lens),
         width=plan.width,
         height=plan.height,
         cell=plan.cell or max(size) / CELLS_ALONG,
@@ -185,6 +195,7 @@ def _ground(given: CameraFile) -> Ground:
         geo=plan.geo,
         image_width=image_size[0],
         image_height=image_size[1],
+        lens=given.lens,
         pairs=len(fit.inliers),
         inliers=sum(fit.inliers),
         rms=round(fit.rms, 3),

@@ -23,8 +23,8 @@ import msgspec
 import numpy as np
 
 from services.aggregator.cameras import MISS
-from services.aggregator.core.calibration import Calibration, calibrate, inverse
-from services.aggregator.core.homography import BadPairs, Pair, project
+from services.aggregator.core.calibration import Calibration, calibrate
+from services.aggregator.core.homography import BadPairs, Pair
 from services.cli.background import Picture
 from services.cli.calibration_pictures import Scene, lines
 from services.cli.local_page import LOOPBACK, PageHandler
@@ -90,10 +90,9 @@ class Desk:
 
 def grid(scene: Scene, found: Calibration) -> list[list[list[float]]]:
     """The plan's grid as lines of pixels; what lies behind the camera is left out."""
-    back = inverse(found.used.matrix)
     drawn: list[list[list[float]]] = []
     for line in lines(scene):
-        x, y, _ = project(back, line[::_EVERY, 0], line[::_EVERY, 1])
+        x, y = found.used.view.to_image(line[::_EVERY, 0], line[::_EVERY, 1])
         seen = np.isfinite(x) & (np.abs(x) < 1e5) & (np.abs(y) < 1e5)
         points = np.round(np.stack([x, y], axis=1)[seen], 1)
         drawn += [points.tolist()] if len(points) > 1 else []

@@ -16,8 +16,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from services.aggregator.core.calibration import Calibration, inverse
-from services.aggregator.core.homography import Pair, project
+from services.aggregator.core.calibration import Calibration
+from services.aggregator.core.homography import Pair
 from services.aggregator.picture import INK, PALE_INK, PAPER
 
 Picture = npt.NDArray[np.uint8]
@@ -27,7 +27,7 @@ GOOD, BAD, GRID = "#12a67a", "#e0303a", "#ffd23f"
 LINES = 40
 """The grid has no more lines than this along its longer side."""
 STEPS = 200
-"""Points of a line; it is straight in the image, but ends at the horizon."""
+"""Points of a line; it ends at the horizon, and is as bent in the image as the lens bends it."""
 WARPED = 1400
 """Pixels of the longer side of the warped frame."""
 
@@ -62,14 +62,14 @@ class Scene:
 def draw_frame(scene: Scene, frame: Picture, out: Path) -> None:
     """The frame, RGB, with the plan's grid over it, and each pair: where it was measured, where the plan says it is."""
     height, width = frame.shape[:2]
-    back = inverse(scene.calibration.used.matrix)
+    view = scene.calibration.used.view
     measured = np.array([pair[0] for pair in scene.pairs], dtype=np.float64)
     plan = np.array([pair[1] for pair in scene.pairs], dtype=np.float64)
-    x, y, _ = project(back, plan[:, 0], plan[:, 1])
+    x, y = view.to_image(plan[:, 0], plan[:, 1])
     figure, axes = _axes(width, height)
     axes.imshow(frame, extent=(0, width, height, 0))
     for line in lines(scene):
-        grid_x, grid_y, _ = project(back, line[:, 0], line[:, 1])
+        grid_x, grid_y = view.to_image(line[:, 0], line[:, 1])
         axes.plot(grid_x, grid_y, color=GRID, linewidth=1.0, alpha=0.8)
     _mark(axes, scene, measured, np.stack([x, y], axis=1))
     axes.set(xlim=(0, width), ylim=(height, 0))
@@ -80,10 +80,9 @@ def draw_frame(scene: Scene, frame: Picture, out: Path) -> None:
 def draw_plan(scene: Scene, frame: Picture, drawing: Picture | None, out: Path) -> None:
     """The plan with the warped frame over it, and each pair: where it belongs, and where the frame leads it."""
     width, height = scene.plan
-    matrix = scene.calibration.used.matrix
     measured = np.array([pair[0] for pair in scene.pairs], dtype=np.float64)
     plan = np.array([pair[1] for pair in scene.pairs], dtype=np.float64)
-    x, y, _ = project(matrix, measured[:, 0], measured[:, 1])
+    x, y = scene.calibration.used.view.to_plan(measured[:, 0], measured[:, 1])
     figure, axes = _axes(width, height)
     if drawing is not None:
         axes.imshow(drawing, extent=(0, width, height, 0))
@@ -102,7 +101,7 @@ def warped(scene: Scene, frame: Picture) -> Picture:
     scale = WARPED / max(width, height)
     columns, rows = max(round(width * scale), 1), max(round(height * scale), 1)
     plan_x, plan_y = np.meshgrid((np.arange(columns) + 0.5) / scale, (np.arange(rows) + 0.5) / scale)
-    x, y, _ = project(inverse(scene.calibration.used.matrix), plan_x.ravel(), plan_y.ravel())
+    x, y = scene.calibration.used.view.to_image(plan_x.ravel(), plan_y.ravel())
     maps = [np.nan_to_num(axis, nan=-1e4).reshape(rows, columns).astype(np.float32) for axis in (x, y)]
     clear = np.dstack([frame, np.full(frame.shape[:2], 255, np.uint8)])
     return np.asarray(cv2.remap(clear, maps[0], maps[1], cv2.INTER_LINEAR, borderValue=(0, 0, 0, 0)), dtype=np.uint8)

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.aggregator import cameras
-from services.aggregator.core.calibration import calibrate, inverse, mirrors
+from services.aggregator.core.calibration import calibrate, mirrors
 from services.aggregator.core.config import Matrix, Options
-from services.aggregator.core.homography import BadPairs, Pair, project
+from services.aggregator.core.homography import BadPairs, Pair, inverse, project
 from services.cli import camera_file
 from services.cli.calibration_pictures import Scene, warped
 from services.cli.pair_file import read_pairs

@@ -18,6 +18,7 @@ import numpy as np
 from services.aggregator.core import homography
 from services.aggregator.core.config import Matrix
 from services.aggregator.core.homography import MIN_PAIRS, BadPairs, Fit, Pair
+from services.aggregator.core.lens import Optics
 
 GOOD = 0.01
 """A mean error up to this part of the plan's diagonal is good."""
@@ -61,9 +62,12 @@ class Calibration:
         return [error for error, used in zip(self.used.errors, self.used.inliers, strict=True) if used]
 
 
-def calibrate(pairs: Sequence[Pair], plan: tuple[float, float], tolerance: float) -> Calibration:
-    """``plan``: width and height; ``tolerance``: plan units by which a pair may miss, 0 uses all. Raises BadPairs."""
-    used = homography.fit(pairs, tolerance)
+def calibrate(
+    pairs: Sequence[Pair], plan: tuple[float, float], tolerance: float, optics: Optics | None = None
+) -> Calibration:
+    """``plan``: width and height; ``tolerance``: plan units by which a pair may miss, 0 uses all; ``optics``: the lens,
+    None where it is straight. Raises BadPairs."""
+    used = homography.fit(pairs, tolerance, optics)
     if sum(used.inliers) == MIN_PAIRS < len(pairs):
         raise BadPairs(
             f"only four of the {len(pairs)} pairs agree within {tolerance:.3g} plan units, and any four do: "
@@ -82,15 +86,9 @@ def mirrors(matrix: Matrix) -> bool:
     return bool(np.linalg.det(np.array(matrix).reshape(3, 3)) < 0)
 
 
-def inverse(matrix: Matrix) -> Matrix:
-    """From the plan back to pixels; what lies behind the camera gets w <= 0 there, too."""
-    a, b, c, d, e, f, g, h, i = np.linalg.inv(np.array(matrix).reshape(3, 3)).ravel().tolist()
-    return (a, b, c, d, e, f, g, h, i)
-
-
 def _everything(pairs: Sequence[Pair], used: Fit) -> Fit:
     """A wrong pair may bend the fit of all so far that there is none; then that of the good ones has to do."""
     try:
-        return homography.fit(pairs)
+        return homography.fit(pairs, optics=used.view.optics)
     except BadPairs:
         return used

@@ -42,6 +42,14 @@ class Geo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What upwards on the plan is, clockwise from north."""
 
 
+class Lens(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much the camera's lens bends straight lines: `services.aggregator.core.lens`."""
+
+    k1: float
+    """Below 0: a barrel."""
+    k2: float = 0.0
+
+
 class Ground(msgspec.Struct, frozen=True, kw_only=True):
     """A camera's way onto the plan: the fitted homography and what it was fitted from."""
 
@@ -59,6 +67,8 @@ class Ground(msgspec.Struct, frozen=True, kw_only=True):
     image_width: int | None = None
     """Frame size that the pairs were measured in, where it is not that of every recording."""
     image_height: int | None = None
+    lens: Lens | None = None
+    """Undone before the homography; None: straight lines stay straight. Needs the frame size."""
     pairs: int = 0
     inliers: int = 0
     rms: float = 0.0
