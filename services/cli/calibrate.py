@@ -23,8 +23,10 @@ import typer
 from services.aggregator import cameras
 from services.aggregator.cameras import MISS, BadCameras, CameraFile
 from services.aggregator.core.calibration import GOOD, Calibration, calibrate
-from services.aggregator.core.config import Anchor
+from services.aggregator.core.config import Anchor, Lens
 from services.aggregator.core.homography import BadPairs, Pair
+from services.aggregator.core.lens import BadLens, Optics
+from services.aggregator.core.lens import check as check_lens
 from services.cli import camera_file
 from services.cli.background import NoPicture, Picture, read_background
 from services.cli.calibrate_page import Desk, NotSaved, serve
@@ -62,6 +64,10 @@ def calibrate_command(
         float | None,
         typer.Option(metavar="UNITS", help="A pair that misses by more is left out. Else: 3 % of the plan."),
     ] = None,
+    lens: Annotated[
+        str | None,
+        typer.Option(metavar="K1[,K2]|none", help="How much the lens bends lines. Else: what the camera file says."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="cameras.yaml", help="The camera file to write, or to change.")
     ] = None,
@@ -84,7 +90,7 @@ def calibrate_command(
     if out is not None and camera is None:
         raise typer.BadParameter("the camera file needs the camera's name", param_hint="--camera")
     frame, drawing = _picture(image, "--image"), _picture(plan, "--plan")
-    known = _known(out, camera)
+    known = _with_lens(_known(out, camera), lens)
     size = _size(plan_size, drawing, known)
     if page:
         if frame is None or camera is None or out is None:
@@ -92,18 +98,19 @@ def calibrate_command(
         begun = _pairs(pairs, frame) if pairs is not None else known.get("pairs", [])
 
         def entry_of(before: Entry, clicked: Sequence[Pair]) -> Entry:
-            return _entry(before, clicked, size, frame, metres_per_unit, anchor, tolerance)
+            return _entry(_with_lens(before, lens), clicked, size, frame, metres_per_unit, anchor, tolerance)
 
-        metres = entry_of(known, begun)["plan"].get("metres_per_unit")
+        begins = entry_of(known, begun)
+        metres = begins["plan"].get("metres_per_unit")
         save = partial(_save, out, camera, entry_of)
-        desk = Desk(camera, frame, drawing, size, metres, tolerance, begun, str(out), save)
+        desk = Desk(camera, frame, drawing, size, metres, tolerance, begun, str(out), save, _optics(begins))
         show(partial(serve, desk), port, f"the pairs go to {out}", open_)
         return
     if pairs is None:
         raise typer.BadParameter("name the file of the pairs, or click them with --page", param_hint="--pairs")
     measured = _pairs(pairs, frame)
     entry = _entry(known, measured, size, frame, metres_per_unit, anchor, tolerance)
-    found = _fit(measured, size, tolerance)
+    found = _fit(measured, size, tolerance, _optics(entry))
     _report(measured, found, entry["plan"].get("metres_per_unit"))
     if frame is not None:
         folder = pictures or (out.parent if out is not None else Path())
@@ -127,6 +134,33 @@ def _known(out: Path | None, camera: str | None) -> Entry:
         return {} if out is None or camera is None else camera_file.load(out).get(camera) or {}
     except BadCameras as error:
         raise typer.BadParameter(f"it is not changed, since it cannot be read: {error}", param_hint="--out") from error
+
+
+def _with_lens(known: Entry, text: str | None) -> Entry:
+    """The camera file's entry with the lens that was told."""
+    if text is None:
+        return known
+    rest = {name: value for name, value in known.items() if name != "lens"}
+    if text.strip() == "none":
+        return rest
+    try:
+        k1, k2 = map(float, text.split(",")) if "," in text else (float(text), 0.0)
+        check_lens(Lens(k1, k2))
+    except BadLens as error:
+        raise typer.BadParameter(str(error), param_hint="--lens") from error
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no k1, no k1,k2 and not none", param_hint="--lens") from error
+    return {**rest, "lens": {"k1": k1, "k2": k2}}
+
+
+def _optics(entry: Entry) -> Optics | None:
+    """The lens before the frame that the pairs were measured in; None where it is straight."""
+    if not entry.get("lens"):
+        return None
+    if not entry.get("image"):
+        raise typer.BadParameter("a lens counts from the frame's size: name the frame", param_hint="--image")
+    image = entry["image"]
+    return Optics(msgspec.convert(entry["lens"], Lens), image["width"], image["height"])
 
 
 def _size(text: str | None, drawing: Picture | None, known: Entry) -> tuple[float, float]:
@@ -183,6 +217,8 @@ def _entry(
     entry |= {"pairs": [[[_short(number) for number in point] for point in pair] for pair in pairs], "plan": plan}
     if frame is not None:
         entry["image"] = {"width": frame.shape[1], "height": frame.shape[0]}
+    elif entry.get("lens") and known.get("image"):
+        entry["image"] = known["image"]  # without it the lens says nothing
     if anchor is not None:
         entry["anchor"] = anchor
     if tolerance is not None:
@@ -190,14 +226,18 @@ def _entry(
     return entry
 
 
-def _fit(pairs: Sequence[Pair], size: tuple[float, float], tolerance: float | None) -> Calibration:
+def _fit(
+    pairs: Sequence[Pair], size: tuple[float, float], tolerance: float | None, optics: Optics | None
+) -> Calibration:
     try:
-        return calibrate(pairs, size, MISS * math.hypot(*size) if tolerance is None else tolerance)
+        return calibrate(pairs, size, MISS * math.hypot(*size) if tolerance is None else tolerance, optics)
     except BadPairs as error:
         raise typer.BadParameter(str(error), param_hint="--pairs") from error
 
 
 def _report(pairs: Sequence[Pair], found: Calibration, metres_per_unit: float | None) -> None:
+    if (optics := found.used.view.optics) is not None:
+        typer.echo(f"lens: k1 {optics.lens.k1:g}, k2 {optics.lens.k2:g}, undone before the fit")
     typer.echo("pair               pixel                plan   error of all   of those used")
     rows = zip(pairs, found.everything.errors, found.used.errors, found.used.inliers, strict=True)
     for number, ((pixel, plan), of_all, of_used, used) in enumerate(rows, 1):

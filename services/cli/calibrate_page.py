@@ -25,6 +25,7 @@ import numpy as np
 from services.aggregator.cameras import MISS
 from services.aggregator.core.calibration import Calibration, calibrate
 from services.aggregator.core.homography import BadPairs, Pair
+from services.aggregator.core.lens import Optics
 from services.cli.background import Picture
 from services.cli.calibration_pictures import Scene, lines
 from services.cli.local_page import LOOPBACK, PageHandler
@@ -53,6 +54,8 @@ class Desk:
     begun: Sequence[Pair]
     target: str
     save: Callable[[list[Pair]], str]
+    optics: Optics | None = None
+    """The lens that is undone before the fit; None: straight."""
 
     def state(self) -> dict[str, Any]:
         height, width = self.frame.shape[:2]
@@ -70,7 +73,7 @@ class Desk:
         """Errors in plan units; null beyond the horizon."""
         tolerance = MISS * math.hypot(*self.size) if self.tolerance is None else self.tolerance
         try:
-            found = calibrate(pairs, self.size, tolerance)
+            found = calibrate(pairs, self.size, tolerance, self.optics)
         except BadPairs as error:
             return {"reason": str(error)}
         scene = Scene(self.camera, pairs, found, self.size, self.metres_per_unit)

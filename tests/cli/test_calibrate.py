@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from services.aggregator import cameras
 from services.aggregator.core.calibration import calibrate, mirrors
-from services.aggregator.core.config import Matrix, Options
+from services.aggregator.core.config import Lens, Matrix, Options
 from services.aggregator.core.homography import BadPairs, Pair, inverse, project
+from services.aggregator.core.lens import Optics
 from services.cli import camera_file
+from services.cli.calibrate_page import Desk
 from services.cli.calibration_pictures import Scene, warped
 from services.cli.pair_file import read_pairs
 from tests.aggregator.test_homography import COURT
@@ -367,3 +369,62 @@ def test_what_lies_behind_the_camera_is_not_drawn_onto_the_plan() -> None:
     assert not (shown[:, 0] > 128).any()
     x, y, w_back = project(inverse(found.used.matrix), np.array([100.0]), np.array([-2000.0]))
     assert w_back[0] <= 0 and np.isnan(x[0]) and np.isnan(y[0])
+
+
+# ---- a lens that bends lines -------------------------------------------------------------------------------
+OPTICS = Optics(Lens(-0.2, 0.03), 960, 480)
+
+
+def bent() -> list[Pair]:
+    """The same points of the yard through a barrel."""
+    pixels = np.array([pair[0] for pair in seen()])
+    x, y = OPTICS.distort(pixels[:, 0], pixels[:, 1])
+    return [((a, b), where) for a, b, (_, where) in zip(x.tolist(), y.tolist(), seen(), strict=True)]
+
+
+def test_a_known_lens_is_undone_written_kept_and_taken_out_again(tmp_path: Path, plateflow: Plateflow) -> None:
+    out = tmp_path / "cameras.yaml"
+    where = ("--pairs", table(tmp_path, bent()), "--plan-size", "60x40", "--camera", "g", "--out", out)
+
+    assert plateflow("calibrate", *where, "--image", frame(tmp_path), "--lens", "-0.2,0.03") == 0
+    assert "lens: k1 -0.2, k2 0.03" in plateflow.out
+    first = cameras.read(out, Options()).camera("g").ground
+    assert first is not None and first.lens == Lens(-0.2, 0.03) and first.rms < 0.01
+    assert plateflow("calibrate", *where, "--anchor", "bottom") == 0
+    second = cameras.read(out, Options()).camera("g").ground
+    assert second is not None and (second.lens, second.image_width, second.rms) == (first.lens, 960, first.rms)
+    plateflow("calibrate", *where, "--lens", "none")
+    third = cameras.read(out, Options()).camera("g").ground
+    assert third is not None and third.lens is None and third.rms > 0.1
+
+
+@pytest.mark.parametrize(
+    ("lens", "complaint"),
+    [("much", "is no k1"), ("1,2,3", "is no k1"), ("nan", "finite"), ("-0.9", "fold"), ("-0.1", "name the frame")],
+)
+def test_a_lens_that_cannot_be_used_is_told(lens: str, complaint: str, tmp_path: Path, plateflow: Plateflow) -> None:
+    assert plateflow("calibrate", "--pairs", table(tmp_path, bent()), "--plan-size", "60x40", "--lens", lens) == 2
+    assert complaint in plateflow.complaint
+
+
+def test_the_page_undoes_the_lens_and_bends_the_grid() -> None:
+    image = np.zeros((480, 960, 3), np.uint8)
+    said = Desk("g", image, None, PLAN, None, None, (), "cameras.yaml", lambda pairs: "", OPTICS).fit(bent())
+
+    assert said["bad"] == () and said["worst"] < 0.01
+    line = np.array(said["grid"][0])  # the plan's left side
+    along, middle = line[-1] - line[0], line[len(line) // 2] - line[0]
+    assert abs(along[0] * middle[1] - along[1] * middle[0]) / np.hypot(*along) > 3  # pixels off the straight way
+
+
+def test_the_frame_is_laid_over_the_plan_straightened() -> None:
+    image = np.zeros((480, 960, 3), np.uint8)
+    for (x, y), _ in bent():
+        cv2.circle(image, (round(x), round(y)), 6, (255, 255, 255), -1)
+
+    drawn = warped(Scene("g", bent(), calibrate(bent(), PLAN, 0.5, OPTICS), PLAN, None), image)
+
+    scale = drawn.shape[1] / PLAN[0]
+    shown = [(x, y) for _, (x, y) in bent() if 0 < x < PLAN[0] and 0 < y < PLAN[1]]
+    assert len(shown) > 4
+    assert all(drawn[int(y * scale), int(x * scale), 0] > 128 for x, y in shown)
