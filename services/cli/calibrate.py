@@ -23,11 +23,10 @@ import typer
 from services.aggregator import cameras
 from services.aggregator.cameras import MISS, BadCameras, CameraFile
 from services.aggregator.core.calibration import GOOD, Calibration, calibrate
-from services.aggregator.core.config import Anchor, Lens
+from services.aggregator.core.config import Anchor
 from services.aggregator.core.homography import BadPairs, Pair
-from services.aggregator.core.lens import BadLens, Optics
-from services.aggregator.core.lens import check as check_lens
-from services.cli import camera_file
+from services.aggregator.core.lens import Optics
+from services.cli import camera_file, lens_option
 from services.cli.background import NoPicture, Picture, read_background
 from services.cli.calibrate_page import Desk, NotSaved, serve
 from services.cli.calibration_pictures import Scene, draw_frame, draw_plan
@@ -66,7 +65,7 @@ def calibrate_command(
     ] = None,
     lens: Annotated[
         str | None,
-        typer.Option(metavar="K1[,K2]|none", help="How much the lens bends lines. Else: what the camera file says."),
+        typer.Option(metavar="K1[,K2]|fit|none", help=lens_option.HELP),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="cameras.yaml", help="The camera file to write, or to change.")
@@ -90,31 +89,38 @@ def calibrate_command(
     if out is not None and camera is None:
         raise typer.BadParameter("the camera file needs the camera's name", param_hint="--camera")
     frame, drawing = _picture(image, "--image"), _picture(plan, "--plan")
-    known = _with_lens(_known(out, camera), lens)
+    known = lens_option.with_lens(_known(out, camera), lens)
     size = _size(plan_size, drawing, known)
     if page:
         if frame is None or camera is None or out is None:
             raise typer.BadParameter("needs --image to click on, --camera and --out to save", param_hint="--page")
         begun = _pairs(pairs, frame) if pairs is not None else known.get("pairs", [])
 
-        def entry_of(before: Entry, clicked: Sequence[Pair]) -> Entry:
-            return _entry(_with_lens(before, lens), clicked, size, frame, metres_per_unit, anchor, tolerance)
+        def entry_of(before: Entry, clicked: Sequence[Pair], optics: Optics | None) -> Entry:
+            entry = _entry(before, clicked, size, frame, metres_per_unit, anchor, tolerance)
+            return lens_option.put(entry, optics)
 
-        begins = entry_of(known, begun)
+        begins = _entry(known, begun, size, frame, metres_per_unit, anchor, tolerance)
         metres = begins["plan"].get("metres_per_unit")
-        save = partial(_save, out, camera, entry_of)
-        desk = Desk(camera, frame, drawing, size, metres, tolerance, begun, str(out), save, _optics(begins))
+        save, given = partial(_save, out, camera, entry_of), lens_option.optics_of(begins)
+        fits = lens is not None and lens.strip() == lens_option.FIT
+        desk = Desk(camera, frame, drawing, size, metres, tolerance, begun, str(out), save, given, fits)
         show(partial(serve, desk), port, f"the pairs go to {out}", open_)
         return
     if pairs is None:
         raise typer.BadParameter("name the file of the pairs, or click them with --page", param_hint="--pairs")
     measured = _pairs(pairs, frame)
     entry = _entry(known, measured, size, frame, metres_per_unit, anchor, tolerance)
-    found = _fit(measured, size, tolerance, _optics(entry))
-    _report(measured, found, entry["plan"].get("metres_per_unit"))
+    metres = entry["plan"].get("metres_per_unit")
+    if lens is not None and lens.strip() == lens_option.FIT:
+        found_lens = lens_option.fitted(entry, measured, size, tolerance)
+        entry = lens_option.put(entry, found_lens.optics)
+        typer.echo(lens_option.told(found_lens, metres))
+    found = _fit(measured, size, tolerance, lens_option.optics_of(entry))
+    _report(measured, found, metres)
     if frame is not None:
         folder = pictures or (out.parent if out is not None else Path())
-        scene = Scene(camera or pairs.stem, measured, found, size, entry["plan"].get("metres_per_unit"))
+        scene = Scene(camera or pairs.stem, measured, found, size, metres)
         _draw(scene, frame, drawing, folder)
     if out is not None and camera is not None:
         _write(out, camera, entry)
@@ -134,33 +140,6 @@ def _known(out: Path | None, camera: str | None) -> Entry:
         return {} if out is None or camera is None else camera_file.load(out).get(camera) or {}
     except BadCameras as error:
         raise typer.BadParameter(f"it is not changed, since it cannot be read: {error}", param_hint="--out") from error
-
-
-def _with_lens(known: Entry, text: str | None) -> Entry:
-    """The camera file's entry with the lens that was told."""
-    if text is None:
-        return known
-    rest = {name: value for name, value in known.items() if name != "lens"}
-    if text.strip() == "none":
-        return rest
-    try:
-        k1, k2 = map(float, text.split(",")) if "," in text else (float(text), 0.0)
-        check_lens(Lens(k1, k2))
-    except BadLens as error:
-        raise typer.BadParameter(str(error), param_hint="--lens") from error
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is no k1, no k1,k2 and not none", param_hint="--lens") from error
-    return {**rest, "lens": {"k1": k1, "k2": k2}}
-
-
-def _optics(entry: Entry) -> Optics | None:
-    """The lens before the frame that the pairs were measured in; None where it is straight."""
-    if not entry.get("lens"):
-        return None
-    if not entry.get("image"):
-        raise typer.BadParameter("a lens counts from the frame's size: name the frame", param_hint="--image")
-    image = entry["image"]
-    return Optics(msgspec.convert(entry["lens"], Lens), image["width"], image["height"])
 
 
 def _size(text: str | None, drawing: Picture | None, known: Entry) -> tuple[float, float]:
@@ -262,7 +241,7 @@ def _report(pairs: Sequence[Pair], found: Calibration, metres_per_unit: float | 
     if not found.good:
         typer.echo(
             f"that is more than {GOOD:.0%} of the plan's diagonal: measure again; "
-            "where all pairs miss, the lens may bend the image"
+            "where all pairs miss, the lens may bend the image: --lens fit"
         )
 
 
@@ -274,10 +253,16 @@ def _draw(scene: Scene, frame: Picture, drawing: Picture | None, folder: Path) -
     typer.echo(f"drawn: {over_frame}, {over_plan}")
 
 
-def _save(out: Path, camera: str, entry_of: Callable[[Entry, Sequence[Pair]], Entry], pairs: list[Pair]) -> str:
+def _save(
+    out: Path,
+    camera: str,
+    entry_of: Callable[[Entry, Sequence[Pair], Optics | None], Entry],
+    pairs: list[Pair],
+    optics: Optics | None,
+) -> str:
     """For the page, which may save several times, beside whoever else changes the file. Raises NotSaved."""
     try:
-        return _put(out, camera, entry_of(camera_file.load(out).get(camera) or {}, pairs))
+        return _put(out, camera, entry_of(camera_file.load(out).get(camera) or {}, pairs, optics))
     except BadCameras as error:
         raise NotSaved(f"{out} cannot be read, so it is not changed: {error}") from error
 

@@ -3,8 +3,8 @@
 The page only shows and asks; the fit is that of the command and of the aggregator, so both tell the same errors.
 
 Asked at `/state` (JSON), `/frame` and `/plan` (pictures); posted to `/fit` and `/save`: `{"pairs": [[[x, y],
-[plan_x, plan_y]], ...]}`. The answer has `errors`, `bad`, and `grid` (lines over the frame), or a `reason` why the
-pairs lead nowhere.
+[plan_x, plan_y]], ...], "lens": "straight" | "given" | "fit"}`. The answer has `errors`, `bad`, `grid` (lines over the
+frame) and `lens` (`[k1, k2]` or null), or a `reason` why the pairs lead nowhere.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import msgspec
@@ -26,10 +26,13 @@ from services.aggregator.cameras import MISS
 from services.aggregator.core.calibration import Calibration, calibrate
 from services.aggregator.core.homography import BadPairs, Pair
 from services.aggregator.core.lens import Optics
+from services.aggregator.core.lens_fit import NoLens, find_lens
 from services.cli.background import Picture
 from services.cli.calibration_pictures import Scene, lines
 from services.cli.local_page import LOOPBACK, PageHandler
 
+Choice = Literal["straight", "given", "fit"]
+"""Of lens: none, the one that was named, the one that the pairs tell."""
 PAGE = Path(__file__).with_name("calibrate.html")
 MOST = 500
 """Pairs; nobody clicks more."""
@@ -53,9 +56,11 @@ class Desk:
     tolerance: float | None
     begun: Sequence[Pair]
     target: str
-    save: Callable[[list[Pair]], str]
+    save: Callable[[list[Pair], Optics | None], str]
     optics: Optics | None = None
-    """The lens that is undone before the fit; None: straight."""
+    """The lens that was given; None: straight."""
+    fits: bool = False
+    """Whether the page begins with a lens that the pairs tell."""
 
     def state(self) -> dict[str, Any]:
         height, width = self.frame.shape[:2]
@@ -67,14 +72,15 @@ class Desk:
             "metres_per_unit": self.metres_per_unit,
             "pairs": self.begun,
             "target": self.target,
+            "lens": "fit" if self.fits else "given" if self.optics is not None else "straight",
+            "given": _numbers(self.optics),
         }
 
-    def fit(self, pairs: list[Pair]) -> dict[str, Any]:
+    def fit(self, pairs: list[Pair], lens: Choice = "given") -> dict[str, Any]:
         """Errors in plan units; null beyond the horizon."""
-        tolerance = MISS * math.hypot(*self.size) if self.tolerance is None else self.tolerance
         try:
-            found = calibrate(pairs, self.size, tolerance, self.optics)
-        except BadPairs as error:
+            found = self._found(pairs, lens)
+        except (BadPairs, NoLens) as error:
             return {"reason": str(error)}
         scene = Scene(self.camera, pairs, found, self.size, self.metres_per_unit)
         return {
@@ -88,7 +94,23 @@ class Desk:
             "exact": found.exact,
             "grid": grid(scene, found),
             "step": scene.step_text,
+            "lens": _numbers(found.used.view.optics),
         }
+
+    def saved(self, pairs: list[Pair], lens: Choice) -> str:
+        """What was written. Raises NotSaved."""
+        try:
+            optics = self._found(pairs, lens).used.view.optics
+        except (BadPairs, NoLens) as error:
+            raise NotSaved(str(error)) from error
+        return self.save(pairs, optics)
+
+    def _found(self, pairs: list[Pair], lens: Choice) -> Calibration:
+        tolerance = MISS * math.hypot(*self.size) if self.tolerance is None else self.tolerance
+        if lens == "fit":
+            height, width = self.frame.shape[:2]
+            return find_lens(pairs, (width, height), self.size, tolerance).with_
+        return calibrate(pairs, self.size, tolerance, self.optics if lens == "given" else None)
 
 
 def grid(scene: Scene, found: Calibration) -> list[list[list[float]]]:
@@ -107,12 +129,17 @@ def serve(desk: Desk, port: int) -> ThreadingHTTPServer:
     return ThreadingHTTPServer((LOOPBACK, port), partial(_Handler, desk))
 
 
+def _numbers(optics: Optics | None) -> list[float] | None:
+    return None if optics is None else [optics.lens.k1, optics.lens.k2]
+
+
 def _finite(number: float) -> float | None:
     return round(number, 4) if math.isfinite(number) else None
 
 
 class _Asked(msgspec.Struct):
     pairs: list[Pair]
+    lens: Choice = "given"
 
 
 class _Handler(PageHandler):
@@ -138,35 +165,31 @@ class _Handler(PageHandler):
         if path not in ("/fit", "/save"):
             self.json(404, {"error": "there is no such page"})
             return
-        pairs = self._pairs()
-        if pairs is None:
+        asked = self._asked()
+        if asked is None:
             self.json(400, {"error": 'write {"pairs": [[[x, y], [plan_x, plan_y]], ...]}'})
         elif path == "/fit":
-            self.json(200, self._desk.fit(pairs))
+            self.json(200, self._desk.fit(asked.pairs, asked.lens))
         else:
-            self._save(pairs)
+            self._save(asked)
 
-    def _save(self, pairs: list[Pair]) -> None:
-        found = self._desk.fit(pairs)
-        if "reason" in found:
-            self.json(409, {"error": found["reason"]})
-            return
+    def _save(self, asked: _Asked) -> None:
         try:
-            self.json(200, {"said": self._desk.save(pairs)})
+            self.json(200, {"said": self._desk.saved(asked.pairs, asked.lens)})
         except NotSaved as error:
             self.json(409, {"error": str(error)})
         except OSError as error:
             self.json(500, {"error": f"cannot write {self._desk.target}: {error.strerror}"})
 
-    def _pairs(self) -> list[Pair] | None:
+    def _asked(self) -> _Asked | None:
         try:
-            pairs = msgspec.convert(json.loads(self.body() or b""), _Asked).pairs
+            asked = msgspec.convert(json.loads(self.body() or b""), _Asked)
         except (ValueError, RecursionError):
             return None
         finite = all(
-            math.isfinite(number) and abs(number) < 1e7 for pair in pairs for point in pair for number in point
+            math.isfinite(number) and abs(number) < 1e7 for pair in asked.pairs for point in pair for number in point
         )
-        return pairs if finite and len(pairs) <= MOST else None
+        return asked if finite and len(asked.pairs) <= MOST else None
 
     def _picture(self, picture: Picture) -> None:
         _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -407,9 +408,32 @@ def test_a_lens_that_cannot_be_used_is_told(lens: str, complaint: str, tmp_path:
     assert complaint in plateflow.complaint
 
 
+def test_a_lens_that_the_pairs_tell_is_fitted_written_and_its_gain_told(tmp_path: Path, plateflow: Plateflow) -> None:
+    out = tmp_path / "cameras.yaml"
+    where = ("--pairs", table(tmp_path, bent()), "--plan-size", "60x40", "--camera", "g", "--out", out)
+
+    assert plateflow("calibrate", *where, "--image", frame(tmp_path), "--lens", "fit") == 0
+
+    told = re.search(r"k1 (-0\.\d+), k2 \S+; mean error (0\.\d+) plan units, without it (0\.\d+)", plateflow.out)
+    assert told is not None and float(told[2]) < float(told[3]) / 3
+    found = cameras.read(out, Options()).camera("g").ground
+    assert found is not None and found.lens is not None and found.lens.k1 == float(told[1]) and found.rms < 0.2
+
+
+def test_pairs_that_tell_of_no_lens_are_refused_and_nothing_is_written(tmp_path: Path, plateflow: Plateflow) -> None:
+    out = tmp_path / "cameras.yaml"
+    where = ("--plan-size", "60x40", "--camera", "g", "--out", out, "--image", frame(tmp_path), "--lens", "fit")
+
+    assert plateflow("calibrate", "--pairs", table(tmp_path, seen()), *where) == 2
+    assert "the lens is straight" in plateflow.complaint
+    assert plateflow("calibrate", "--pairs", table(tmp_path, bent()[:5]), *where) == 2
+    assert "at least 6 pairs" in plateflow.complaint
+    assert not out.exists()
+
+
 def test_the_page_undoes_the_lens_and_bends_the_grid() -> None:
     image = np.zeros((480, 960, 3), np.uint8)
-    said = Desk("g", image, None, PLAN, None, None, (), "cameras.yaml", lambda pairs: "", OPTICS).fit(bent())
+    said = Desk("g", image, None, PLAN, None, None, (), "cameras.yaml", lambda pairs, optics: "", OPTICS).fit(bent())
 
     assert said["bad"] == () and said["worst"] < 0.01
     line = np.array(said["grid"][0])  # the plan's left side

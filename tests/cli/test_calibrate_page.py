@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +21,16 @@ import pytest
 from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
 from services.aggregator import cameras
 from services.aggregator.core.config import Options
-from services.cli.calibrate_page import Desk
+from services.aggregator.core.homography import Pair
+from services.aggregator.core.lens import Optics
+from services.cli.calibrate_page import Desk, serve
 from tests.aggregator.test_homography import COURT
-from tests.cli.test_calibrate import COLLINEAR, seen, table
+from tests.cli.test_calibrate import COLLINEAR, bent, seen, table
 from tests.support.browser import browser
 
 FRAME, PLAN = (960, 480), (60, 40)
@@ -198,7 +202,7 @@ def test_the_page_takes_nothing_from_elsewhere_and_only_it_may_ask(served: Serve
 
 def test_the_page_says_of_the_older_programs_pairs_what_the_command_says() -> None:
     frame = np.zeros((480, 800, 3), np.uint8)
-    desk = Desk("site/court", frame, None, (699.0, 996.0), None, None, (), "cameras.yaml", lambda pairs: "")
+    desk = Desk("site/court", frame, None, (699.0, 996.0), None, None, (), "cameras.yaml", lambda pairs, optics: "")
 
     said = desk.fit(COURT)
 
@@ -215,3 +219,35 @@ def test_the_page_needs_a_frame_a_camera_and_a_file(tmp_path: Path) -> None:
 
     assert done.returncode == 2
     assert "--image" in done.stderr
+
+
+def test_on_the_page_the_pairs_tell_the_lens_and_it_is_saved(tmp_path: Path) -> None:
+    saved: list[Optics | None] = []
+
+    def save(pairs: list[Pair], optics: Optics | None) -> str:
+        saved.append(optics)
+        return "written"
+
+    image = np.full((480, 960, 3), 120, np.uint8)
+    desk = Desk("g", image, None, PLAN, None, None, bent(), "cameras.yaml", save)
+    server = serve(desk, 0)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with browser() as page:
+            page.get(f"http://127.0.0.1:{server.server_port}/")
+            straight = verdict(page, "Mean error")
+            Select(page.find_element(By.ID, "lens")).select_by_visible_text("told by the pairs")
+            fitted = verdict(page, "Lens: k1 -0.")
+            assert mean(fitted) < mean(straight) / 3
+            photograph(page, "lens")
+            page.find_element(By.ID, "save").click()
+            WebDriverWait(page, 20).until(lambda _: saved)
+    finally:
+        server.shutdown()
+    assert saved[0] is not None and saved[0].lens.k1 < -0.1
+
+
+def mean(verdict: str) -> float:
+    found = re.search(r"Mean error ([\d.]+)", verdict)
+    assert found, verdict
+    return float(found[1])

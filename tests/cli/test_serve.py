@@ -196,5 +196,5 @@ def test_the_page_shows_the_photo_with_its_plates(server: Server, photo: bytes, 
         get_log: Any = chrome.get_log
         complaints = [entry["message"] for entry in get_log("browser") if entry["level"] == "SEVERE"]
         assert ["422" in message for message in complaints] == [True]  # of the broken photo, nothing else
-        if folder := os.environ.get("PLATEFLOW_TEST_PICTURES"):
+        if folder := os.environ.get("PLATEFLOW_PICTURES"):
             chrome.save_screenshot(str(Path(folder) / "serve.png"))
