@@ -91,7 +91,7 @@ def create(
         asked = [Wanted(settings.vault_topic, asked[0].partitions, {}), *asked]
     admin = AdminClient(client_config(settings))
     try:
-        wait_for(admin, wait_s)
+        wait_for(admin, settings.broker, wait_s)
         short = bring_about(admin, asked, replication)
     except KafkaException as error:
         typer.echo(f"plateflow topics: {settings.broker} says: {error.args[0].str()}", err=True)
@@ -145,16 +145,20 @@ def _known(name: str, option: str) -> None:
         raise typer.BadParameter(f"{name!r} is none of {', '.join(RETENTION)}", param_hint=option)
 
 
-def wait_for(admin: AdminClient, wait_s: float) -> None:
+def wait_for(admin: AdminClient, broker: str, wait_s: float) -> None:
     """Returns once a broker answers; KafkaException after ``wait_s``."""
-    until = time.monotonic() + wait_s
+    until, told = time.monotonic() + wait_s, False
     while True:
         try:
             admin.list_topics(timeout=2.0)
             return
-        except KafkaException:
+        except KafkaException as error:
             if time.monotonic() > until:
                 raise
+            if not told:
+                why = error.args[0].str()
+                typer.echo(f"{broker} does not answer ({why}); trying for {wait_s:g} s (--wait-s)", err=True)
+                told = True
 
 
 def bring_about(admin: AdminClient, asked: Sequence[Wanted], replication: int) -> list[str]:

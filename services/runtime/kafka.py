@@ -22,10 +22,15 @@ from confluent_kafka.admin import AdminClient, ClusterMetadata, NewTopic  # type
 from services.runtime.crash import crash_point
 from services.runtime.errors import Fenced, Stop
 from services.runtime.ports import Assignments, Outgoing, Partition, Record, TransactionAborted
+from services.runtime.repeats import Repeats
 from services.runtime.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 client_log = logging.getLogger("librdkafka")
+error_log = logging.getLogger(f"{__name__}.client")
+for _one in (client_log, error_log):
+    _one.addFilter(Repeats())
+LISTENING: dict[str, Any] = {"logger": client_log, "log_level": 6}
 """What the client itself says goes where our lines go, in their form; it is handed over while we poll."""
 
 CALL_S = 10.0
@@ -43,6 +48,7 @@ def client_config(settings: KafkaSettings) -> dict[str, Any]:
         "client.id": settings.instance_id,
         "security.protocol": settings.protocol,
         "log.connection.close": False,
+        "log_level": 0,  # a command says itself what is wrong; the services listen, see LISTENING
         "reconnect.backoff.max.ms": 5_000,
         "topic.metadata.refresh.interval.ms": 30_000,
     }
@@ -83,7 +89,7 @@ class KafkaSource:
                 "queued.max.messages.kbytes": 16_384,
                 "fetch.error.backoff.ms": 200,
                 "error_cb": _log_error,
-                "logger": client_log,
+                **LISTENING,
             }
         )
 
@@ -153,7 +159,7 @@ class KafkaSource:
             return True
         if error.code() in REFUSALS:
             raise Stop(refusal(error))
-        log.warning("kafka: %s", error.str())
+        error_log.warning("kafka: %s", error.str())
         return False
 
     @staticmethod
@@ -188,7 +194,7 @@ class KafkaSink:
                 "linger.ms": 2,
                 "message.max.bytes": MESSAGE_LIMIT,
                 "queue.buffering.max.messages": 1_000_000,
-                "logger": client_log,
+                **LISTENING,
             }
         )
 
@@ -328,7 +334,7 @@ class KafkaLog:
 
 
 def _log_error(error: KafkaError) -> None:
-    log.warning("kafka: %s", error.str())
+    error_log.warning("kafka: %s", error.str())
 
 
 def _retry_retriable(call: Callable[[], Any], pulse: Pulse) -> Any:

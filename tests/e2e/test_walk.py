@@ -52,6 +52,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, kafka: Broker, clips: 
         stack.start(*SERVICES)
         stack.upload(files(clips))
         stack.wait_for_recordings(len(files(clips)), timeout_s=200)
+        for service in SERVICES:
+            (folder / f"{service}.metrics").write_text(stack.page(service, "metrics").text)
         assert stack.stop(*SERVICES) == dict.fromkeys(SERVICES, 0), stack.tails()
         yield stack
 
@@ -94,6 +96,15 @@ def image_count(data: Path) -> int:
     """The image plane's count, as pandas reads it."""
     files = list(data.glob("heatmap/results=1/plane=image/**/*.parquet"))
     return sum(int(pd.read_parquet(file)["count"].sum()) for file in files)
+
+
+def test_no_log_and_no_metric_of_any_service_holds_a_plate(undisturbed: Stack) -> None:
+    plates = {one.plate for one in undisturbed.passages()}
+    assert len(plates) > 1
+    for service in SERVICES:
+        for kind in ("log", "metrics"):
+            text = (undisturbed.folder / f"{service}.{kind}").read_text()
+            assert text and not [plate for plate in plates if plate in text], f"a plate in the {kind} of {service}"
 
 
 def test_plates_of_uploaded_clips_arrive_on_kafka_and_in_parquet(undisturbed: Stack, clips: Clips) -> None:
