@@ -11,6 +11,7 @@ Rules
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ from services.runtime.addresses import ForbiddenAddress, GuardedBackend, Guarded
 from services.runtime.transfer import Obstacle, Saved, WayFailed, gunzip, reject_too_large, save, within
 
 REDIRECTS = 3
+ANSWER_LIMIT = 1 << 20
+"""Bytes of an answer that holds a signed URL; a longer one is none, and must not fill our memory."""
 CONNECTIONS = 64
 ALLOW = "add that host to PLATEFLOW_VAULT_ALLOWED_HOSTS to download from it"
 SPELL = "put the address itself into PLATEFLOW_VAULT_ALLOWED_HOSTS, if that is meant"
@@ -141,9 +144,9 @@ class VaultHttp:
     def _sign(self, account: Account, key: str, source: str) -> str:
         with self._answer(f"{account.api}/storage", account.headers(key, source)) as response:
             _check_api(response)
-            response.read()
+            answer = _read(response)
             try:
-                url = response.json()["data"]
+                url = json.loads(answer)["data"]
             except (ValueError, KeyError, TypeError):
                 url = None
         if not isinstance(url, str) or not url:
@@ -214,6 +217,16 @@ def host_of(url: str) -> str:
         return urlsplit(url).hostname or "no host"
     except ValueError:
         return "no host"
+
+
+def _read(response: httpx.Response) -> bytes:
+    """A short answer, whole. WayFailed where it does not end, in bytes or in time."""
+    answer = bytearray()
+    for chunk in within(response.iter_bytes()):
+        answer += chunk
+        if len(answer) > ANSWER_LIMIT:
+            raise WayFailed(Obstacle.UNEXPECTED, f"an answer of Vault is longer than {ANSWER_LIMIT} bytes", 200)
+    return bytes(answer)
 
 
 def _check_api(response: httpx.Response) -> None:
