@@ -7,7 +7,7 @@ ARGS   ?=
 SHARED ?= ../shared
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz faults mutants memory rolling dashboards bench check format docs train-detector train-recogniser clean
+.PHONY: help demo test fuzz faults mutants memory rolling dashboards bench profile check format docs train-detector train-recogniser clean
 
 help:  ## Print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -60,6 +60,9 @@ bench: $(VENV)/.installed-dev  ## Measure against peers and limits; one alone: m
 
 bench-%: $(VENV)/.installed-dev
 	@$(BIN)/python -m benchmarks $* $(ARGS)
+
+profile: $(VENV)/.installed-dev  ## Where the time of a clip goes: a budget by stage, a flame graph in build/flame.svg
+	@$(BIN)/python -m benchmarks.profile $(ARGS)
 
 dashboards: $(VENV)/.installed-dev  ## Draw every dashboard from a real Prometheus into build/dashboards (ARGS=...)
 	@$(BIN)/python -m tests.deploy.pictures $(ARGS)

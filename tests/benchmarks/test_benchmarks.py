@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -70,3 +73,17 @@ def test_an_unknown_benchmark_is_the_users_mistake(capsys: pytest.CaptureFixture
 
     assert left.value.code == 2
     assert "there are: aggregator" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_profile_has_a_budget_for_each_stage_and_a_flame_graph(tmp_path: Path) -> None:
+    out = tmp_path / "pictures" / "flame.svg"
+    command = [sys.executable, "-m", "benchmarks.profile", "--quick", "--out", str(out)]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+
+    assert done.returncode == 0, done.stderr
+    (line,) = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert {"decode_ms", "detect_ms", "track_ms", "read_ms", "processor_decoding_child_ms"} < line.keys()
+    if "Permission Denied" not in done.stderr:  # a system may forbid looking into processes
+        assert "pipeline.py" in out.read_text(), done.stderr

@@ -1,0 +1,91 @@
+"""Where the time of a clip goes: `make profile` prints a budget for each stage and draws a flame graph.
+
+The pipeline works through one rendered clip again and again, as inference does. Budget: wall time of the thread that
+detects and reads, by stage, beside the processor time of its process and of the decoding child. Flame graph: py-spy
+looks at all threads of both processes a hundred times a second; width is time, and a click opens a part of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from benchmarks.harness import last_line
+from benchmarks.workload import START_MS, Clip, clip
+from services.inference.build import inference
+from services.inference.settings import PipelineSettings
+
+STAGES = ("decode", "detect", "track", "read")
+"""`decode` is the time spent waiting for frames: decoding itself runs beside, in the child."""
+FLAME = Path("build/flame.svg")
+
+
+def budget(wanted: Clip, rounds: int) -> str:
+    """The table and the JSON line."""
+    path, process = clip(wanted), psutil.Process()
+    with inference(PipelineSettings(device="cpu", motion_threshold=0)) as built:
+        built.pipeline.process(path, START_MS)  # loads what is loaded late
+        own, child, began = _cpu(process), _children(process), time.perf_counter()
+        results = [built.pipeline.process(path, START_MS) for _ in range(rounds)]
+        wall = time.perf_counter() - began
+        own, child = _cpu(process) - own, _children(process) - child
+    frames = sum(one.frames for one in results)
+    per_frame = {stage: 1e3 * sum(one.seconds.get(stage, 0.0) for one in results) / frames for stage in STAGES}
+    whole = 1e3 * wall / frames
+    per_frame["everything else"] = whole - sum(per_frame.values())
+    lines = [f"{wanted.name}, {rounds} times, ms per sampled frame"]
+    lines += [
+        f"  {name:<26} {ms:8.2f}   {ms * frames / wall / 1e3:5.0%} of wall time" for name, ms in per_frame.items()
+    ]
+    processor = {"processor, inference": 1e3 * own / frames, "processor, decoding child": 1e3 * child / frames}
+    lines += [f"  {name:<26} {ms:8.2f}" for name, ms in processor.items()]
+    fields = {f"{re.sub('[ ,]+', '_', name)}_ms": round(ms, 2) for name, ms in {**per_frame, **processor}.items()}
+    return "\n".join([*lines, last_line("profile", {**fields, "frames_per_second": round(frames / wall, 2)})])
+
+
+def _cpu(process: psutil.Process) -> float:
+    spent = process.cpu_times()
+    return float(spent.user + spent.system)
+
+
+def _children(process: psutil.Process) -> float:
+    return sum(_cpu(one) for one in process.children(recursive=True))
+
+
+def main() -> int:
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="make profile", description=__doc__, formatter_class=plain)
+    parser.add_argument("--quick", action="store_true", help="a small clip, once: sees that it runs")
+    parser.add_argument("--budget-only", action="store_true", help="no flame graph")
+    parser.add_argument("--out", type=Path, default=FLAME, help=f"the flame graph (default {FLAME})")
+    asked = parser.parse_args()
+    wanted, rounds = (Clip(720, "h264", 1, 0.4), 1) if asked.quick else (Clip(1080, "h264", 5, 2.0), 5)
+    if not asked.budget_only:
+        again = ["-m", "benchmarks.profile", "--budget-only", *(["--quick"] if asked.quick else [])]
+        return _drawn(asked.out, again)
+    sys.stdout.write(budget(wanted, rounds) + "\n")
+    return 0
+
+
+def _drawn(out: Path, arguments: list[str]) -> int:
+    """The budget once more, while py-spy looks on."""
+    spy = shutil.which("py-spy", path=str(Path(sys.executable).parent)) or shutil.which("py-spy")
+    if spy is None:
+        sys.stderr.write("no flame graph: pip install py-spy\n")
+        return subprocess.run([sys.executable, *arguments], check=False).returncode
+    out.parent.mkdir(parents=True, exist_ok=True)
+    command = [spy, "record", "--subprocesses", "--threads", "--rate", "100", "--output", str(out)]
+    code = subprocess.run([*command, "--", sys.executable, *arguments], check=False).returncode
+    sys.stderr.write(f"drawn: {out}; open it in a browser\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
