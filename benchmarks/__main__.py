@@ -7,7 +7,17 @@ import importlib
 
 from benchmarks.harness import Skipped, last_line
 
-NAMES = ("aggregator", "decode", "detector", "heatmap_commit", "pipeline", "recogniser", "startup", "transactions")
+NAMES = (
+    "aggregator",
+    "decode",
+    "detector",
+    "heatmap_commit",
+    "ingest",
+    "pipeline",
+    "recogniser",
+    "startup",
+    "transactions",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:

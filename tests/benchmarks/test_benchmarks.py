@@ -44,6 +44,7 @@ def test_a_table_shows_median_and_spread() -> None:
         ("detector", {"cpu_ms", "least"}),
         ("recogniser", {"cpu_ms", "least"}),
         ("decode", {"frames_per_second"}),
+        ("ingest", {"recordings_per_second", "mb_per_second", "of_curl"}),
         pytest.param(
             "startup",
             {"ready_seconds", "imports_seconds", "idle_cpu_percent"},
