@@ -17,6 +17,7 @@ import pytest
 from typer.main import get_command
 
 from services.cli import run as run_command
+from services.cli import serve as serve_command
 from services.cli.__main__ import COMMANDS, load
 from services.inference.core.tracker import TrackBox, Tracker
 from services.inference.settings import PipelineSettings
@@ -308,7 +309,8 @@ def test_to_import_a_command_runs_nothing(name: str, capsys: pytest.CaptureFixtu
 def test_the_pages_name_only_options_that_there_are() -> None:
     names = [name for one in get_command(run_command.app).params for name in (*one.opts, *one.secondary_opts)]
     assert len(names) == len(set(names)), "no option stands for two things"
-    options = {name for name in names if name.startswith("--")}
+    served = [name for one in get_command(serve_command.app).params for name in one.opts]
+    options = {name for name in (*names, *served) if name.startswith("--")}
     page = (REPOSITORY / "docs" / "run.md").read_text(encoding="utf-8")
 
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page))
