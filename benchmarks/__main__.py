@@ -15,6 +15,7 @@ NAMES = (
     "ingest",
     "pipeline",
     "recogniser",
+    "scale",
     "startup",
     "transactions",
 )

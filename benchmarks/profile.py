@@ -8,7 +8,6 @@ looks at all threads of both processes a hundred times a second; width is time, 
 from __future__ import annotations
 
 import argparse
-import re
 import shutil
 import subprocess
 import sys
@@ -27,8 +26,8 @@ STAGES = ("decode", "detect", "track", "read")
 FLAME = Path("build/flame.svg")
 
 
-def budget(wanted: Clip, rounds: int) -> str:
-    """The table and the JSON line."""
+def measured(wanted: Clip, rounds: int) -> dict[str, float]:
+    """Milliseconds for each sampled frame: wall time by stage, and processor time; and frames a second."""
     path, process = clip(wanted), psutil.Process()
     with inference(PipelineSettings(device="cpu", motion_threshold=0)) as built:
         built.pipeline.process(path, START_MS)  # loads what is loaded late
@@ -37,17 +36,22 @@ def budget(wanted: Clip, rounds: int) -> str:
         wall = time.perf_counter() - began
         own, child = _cpu(process) - own, _children(process) - child
     frames = sum(one.frames for one in results)
-    per_frame = {stage: 1e3 * sum(one.seconds.get(stage, 0.0) for one in results) / frames for stage in STAGES}
-    whole = 1e3 * wall / frames
-    per_frame["everything else"] = whole - sum(per_frame.values())
-    lines = [f"{wanted.name}, {rounds} times, ms per sampled frame"]
-    lines += [
-        f"  {name:<26} {ms:8.2f}   {ms * frames / wall / 1e3:5.0%} of wall time" for name, ms in per_frame.items()
-    ]
-    processor = {"processor, inference": 1e3 * own / frames, "processor, decoding child": 1e3 * child / frames}
-    lines += [f"  {name:<26} {ms:8.2f}" for name, ms in processor.items()]
-    fields = {f"{re.sub('[ ,]+', '_', name)}_ms": round(ms, 2) for name, ms in {**per_frame, **processor}.items()}
-    return "\n".join([*lines, last_line("profile", {**fields, "frames_per_second": round(frames / wall, 2)})])
+    found = {f"{stage}_ms": 1e3 * sum(one.seconds.get(stage, 0.0) for one in results) / frames for stage in STAGES}
+    found["everything_else_ms"] = 1e3 * wall / frames - sum(found.values())
+    found |= {"processor_inference_ms": 1e3 * own / frames, "processor_decoding_child_ms": 1e3 * child / frames}
+    return found | {"frames_per_second": frames / wall}
+
+
+def budget(wanted: Clip, rounds: int) -> str:
+    """The table and the JSON line."""
+    found = measured(wanted, rounds)
+    whole = 1e3 / found["frames_per_second"]
+    lines = [f"{wanted.name}, {rounds} times, ms for each sampled frame"]
+    for name, value in found.items():
+        title = name.removesuffix("_ms").replace("_", " ")
+        of_wall = name.endswith("_ms") and not name.startswith("processor")
+        lines.append(f"  {title:<26} {value:8.2f}" + (f"   {value / whole:5.0%} of wall time" if of_wall else ""))
+    return "\n".join([*lines, last_line("profile", {name: round(value, 2) for name, value in found.items()})])
 
 
 def _cpu(process: psutil.Process) -> float:

@@ -55,6 +55,11 @@ def test_a_table_shows_median_and_spread() -> None:
             {"clips_per_second", "of_at_least_once", "of_producer", "p50_ms", "p95_ms", "p99_ms"},
             marks=[pytest.mark.slow, pytest.mark.kafka, pytest.mark.timeout(300)],
         ),
+        pytest.param(
+            "scale",
+            {"clips_per_second", "of_ideal", "on_paper"},
+            marks=[pytest.mark.slow, pytest.mark.kafka, pytest.mark.timeout(300)],
+        ),
         pytest.param("pipeline", {"frames_per_second", "of_limit"}, marks=[pytest.mark.slow, pytest.mark.timeout(300)]),
     ],
 )
