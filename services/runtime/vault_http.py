@@ -29,6 +29,8 @@ from services.runtime.transfer import Obstacle, Saved, WayFailed, gunzip, reject
 REDIRECTS = 3
 ANSWER_LIMIT = 1 << 20
 """Bytes of an answer that holds a signed URL; a longer one is none, and must not fill our memory."""
+LIST_LIMIT = 64 << 20
+"""Bytes of a list of recordings: some hundred thousand of them."""
 CONNECTIONS = 64
 ALLOW = "add that host to PLATEFLOW_VAULT_ALLOWED_HOSTS to download from it"
 SPELL = "put the address itself into PLATEFLOW_VAULT_ALLOWED_HOSTS, if that is meant"
@@ -110,7 +112,8 @@ class VaultHttp:
 
     def ping(self, account: Account) -> Ping:
         try:
-            status = self._http.post(f"{account.api}/ping", headers=account.headers()).status_code
+            with self._http.stream("POST", f"{account.api}/ping", headers=account.headers()) as response:
+                status = response.status_code  # its body is nothing to us, however long it is
         except (httpx.HTTPError, httpx.InvalidURL):
             return Ping.UNREACHABLE
         if status in (401, 403):
@@ -161,9 +164,9 @@ class VaultHttp:
         body = {"device": list(devices), "start": start_s, "end": end_s}
         headers = [*account.headers(), (b"X-Kerberos-Storage-Provider", source.encode())]
         try:
-            response = self._http.post(f"{account.api}/hls/metadata", headers=headers, json=body)
-            _check_api(response)
-            found = msgspec.json.decode(response.content, type=list[_Metadata])
+            with self._http.stream("POST", f"{account.api}/hls/metadata", headers=headers, json=body) as response:
+                _check_api(response)
+                found = msgspec.json.decode(_read(response, LIST_LIMIT), type=list[_Metadata])
         except httpx.HTTPError as error:
             raise WayFailed(Obstacle.UNAVAILABLE, f"Vault does not answer ({type(error).__name__})") from None
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -219,13 +222,13 @@ def host_of(url: str) -> str:
         return "no host"
 
 
-def _read(response: httpx.Response) -> bytes:
+def _read(response: httpx.Response, limit: int = ANSWER_LIMIT) -> bytes:
     """A short answer, whole. WayFailed where it does not end, in bytes or in time."""
     answer = bytearray()
     for chunk in within(response.iter_bytes()):
         answer += chunk
-        if len(answer) > ANSWER_LIMIT:
-            raise WayFailed(Obstacle.UNEXPECTED, f"an answer of Vault is longer than {ANSWER_LIMIT} bytes", 200)
+        if len(answer) > limit:
+            raise WayFailed(Obstacle.UNEXPECTED, f"an answer of Vault is longer than {limit} bytes", 200)
     return bytes(answer)
 
 

@@ -16,7 +16,7 @@ from services.inference.decode_wire import Limits
 from services.runtime import vault_http
 from services.runtime.errors import Reject
 from services.runtime.transfer import Obstacle, WayFailed, within
-from services.runtime.vault_http import Account, VaultHttp
+from services.runtime.vault_http import Account, Ping, VaultHttp
 from tests.support.video import numbered, write_clip
 
 LIMIT = 300_000
@@ -39,6 +39,9 @@ class Endless:
                         self.wfile.write(piece)
                 except OSError:
                     self.close_connection = True  # the client has had enough
+
+            def do_POST(self) -> None:
+                self.do_GET()
 
             def log_message(self, format: str, *args: object) -> None:
                 """Quiet."""
@@ -103,6 +106,17 @@ def test_an_answer_of_vault_that_drips_is_given_up_at_the_time_limit(
     account = Account(f"http://{endless.host}/drip", "made-up", "made-up")
     with pytest.raises(WayFailed, match="took longer"):
         client.by_storage(account, "yard/clip.mp4", "demo", tmp_path / "clip")
+
+
+def test_a_list_of_recordings_that_never_ends_fills_no_memory(endless: Endless, client: VaultHttp) -> None:
+    account = Account(f"http://{endless.host}/fast", "made-up", "made-up")
+    with pytest.raises(WayFailed, match="longer than"):
+        client.listed(account, "demo", ["agent"], 0, 1)
+
+
+def test_a_ping_asks_for_the_status_and_reads_no_body(endless: Endless, client: VaultHttp) -> None:
+    for way in ("fast", "drip"):
+        assert client.ping(Account(f"http://{endless.host}/{way}", "made-up", "made-up")) is Ping.ACCEPTED
 
 
 def test_a_pipe_is_no_clip_and_nobody_waits_for_its_end(tmp_path: Path) -> None:
