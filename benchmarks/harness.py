@@ -10,6 +10,8 @@ import json
 import statistics
 from collections.abc import Callable, Mapping
 
+import psutil
+
 Variants = Mapping[str, Callable[[], float]]
 
 
@@ -40,6 +42,17 @@ def table(title: str, unit: str, figures: Mapping[str, list[float]]) -> str:
         for name, values in figures.items()
     ]
     return "\n".join([title, *rows])
+
+
+def cpu_s(process: psutil.Process) -> float:
+    """Processor seconds of a process so far, without its children."""
+    spent = process.cpu_times()
+    return float(spent.user + spent.system)
+
+
+def cpu_of_children_s(process: psutil.Process) -> float:
+    """Of those that are alive."""
+    return sum(cpu_s(one) for one in process.children(recursive=True))
 
 
 def last_line(name: str, fields: Mapping[str, object]) -> str:

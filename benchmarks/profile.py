@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.harness import last_line
+from benchmarks.harness import cpu_of_children_s, cpu_s, last_line
 from benchmarks.workload import START_MS, Clip, clip
 from services.inference.build import inference
 from services.inference.settings import PipelineSettings
@@ -31,10 +31,10 @@ def measured(wanted: Clip, rounds: int) -> dict[str, float]:
     path, process = clip(wanted), psutil.Process()
     with inference(PipelineSettings(device="cpu", motion_threshold=0)) as built:
         built.pipeline.process(path, START_MS)  # loads what is loaded late
-        own, child, began = _cpu(process), _children(process), time.perf_counter()
+        own, child, began = cpu_s(process), cpu_of_children_s(process), time.perf_counter()
         results = [built.pipeline.process(path, START_MS) for _ in range(rounds)]
         wall = time.perf_counter() - began
-        own, child = _cpu(process) - own, _children(process) - child
+        own, child = cpu_s(process) - own, cpu_of_children_s(process) - child
     frames = sum(one.frames for one in results)
     found = {f"{stage}_ms": 1e3 * sum(one.seconds.get(stage, 0.0) for one in results) / frames for stage in STAGES}
     found["everything_else_ms"] = 1e3 * wall / frames - sum(found.values())
@@ -52,15 +52,6 @@ def budget(wanted: Clip, rounds: int) -> str:
         of_wall = name.endswith("_ms") and not name.startswith("processor")
         lines.append(f"  {title:<26} {value:8.2f}" + (f"   {value / whole:5.0%} of wall time" if of_wall else ""))
     return "\n".join([*lines, last_line("profile", {name: round(value, 2) for name, value in found.items()})])
-
-
-def _cpu(process: psutil.Process) -> float:
-    spent = process.cpu_times()
-    return float(spent.user + spent.system)
-
-
-def _children(process: psutil.Process) -> float:
-    return sum(_cpu(one) for one in process.children(recursive=True))
 
 
 def main() -> int:

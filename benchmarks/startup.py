@@ -15,7 +15,7 @@ from collections.abc import Callable
 import psutil
 
 from benchmarks.broker import broker
-from benchmarks.harness import alternate, last_line, medians, table
+from benchmarks.harness import alternate, cpu_of_children_s, cpu_s, last_line, medians, table
 from tests.support.services import ServiceProcess
 from tests.support.stack import SERVICES, Stack
 
@@ -55,8 +55,8 @@ def _imports(name: str) -> Callable[[], float]:
 
 def _cpu_s(service: ServiceProcess) -> float:
     """CPU seconds so far of a service and its children."""
-    own = psutil.Process(service.process._process.pid)
-    return sum(one.cpu_times().user + one.cpu_times().system for one in (own, *own.children(recursive=True)))
+    process = psutil.Process(service.process.pid)
+    return cpu_s(process) + cpu_of_children_s(process)
 
 
 def _idle(services: dict[str, ServiceProcess], seconds: float) -> dict[str, list[float]]:

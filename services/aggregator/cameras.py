@@ -163,6 +163,11 @@ def camera_of(given: CameraFile, cell: int = 40) -> Camera:
     return Camera(cell=k, label=given.label, ground=_ground(given) if given.pairs else None)
 
 
+def tolerance(size: tuple[float, float], told: float | None = None) -> float:
+    """Plan units by which a pair may miss on a plan of that width and height; what was told, where it was."""
+    return MISS * math.hypot(*size) if told is None else told
+
+
 def _ground(given: CameraFile) -> Ground:
     plan, image = given.plan, given.image
     if plan is None:
@@ -180,7 +185,7 @@ def _ground(given: CameraFile) -> Ground:
     if given.lens is not None and image is None:
         raise BadCameras("lens needs image, too: {width, height} of the frame that the pairs were measured in")
     size = (plan.width, plan.height)
-    ransac = given.ransac if given.ransac is not None else MISS * math.hypot(*size)
+    ransac = tolerance(size, given.ransac)
     optics = Optics(given.lens, image.width, image.height) if given.lens and image else None
     fit = homography.fit(given.pairs, ransac, optics)
     image_size = (image.width, image.height) if image else (None, None)

@@ -21,7 +21,7 @@ import msgspec
 import typer
 
 from services.aggregator import cameras
-from services.aggregator.cameras import MISS, BadCameras, CameraFile
+from services.aggregator.cameras import BadCameras, CameraFile
 from services.aggregator.core.calibration import GOOD, Calibration, calibrate
 from services.aggregator.core.config import Anchor
 from services.aggregator.core.homography import BadPairs, Pair
@@ -113,10 +113,11 @@ def calibrate_command(
     entry = _entry(known, measured, size, frame, metres_per_unit, anchor, tolerance)
     metres = entry["plan"].get("metres_per_unit")
     if lens is not None and lens.strip() == lens_option.FIT:
-        found_lens = lens_option.fitted(entry, measured, size, tolerance)
-        entry = lens_option.put(entry, found_lens.optics)
-        typer.echo(lens_option.told(found_lens, metres))
-    found = _fit(measured, size, tolerance, lens_option.optics_of(entry))
+        fitted = lens_option.fitted(entry, measured, size, tolerance)
+        typer.echo(lens_option.told(fitted, metres))
+        found, entry = fitted.with_, lens_option.put(entry, fitted.optics)
+    else:
+        found = _fit(measured, size, tolerance, lens_option.optics_of(entry))
     _report(measured, found, metres)
     if frame is not None:
         folder = pictures or (out.parent if out is not None else Path())
@@ -209,7 +210,7 @@ def _fit(
     pairs: Sequence[Pair], size: tuple[float, float], tolerance: float | None, optics: Optics | None
 ) -> Calibration:
     try:
-        return calibrate(pairs, size, MISS * math.hypot(*size) if tolerance is None else tolerance, optics)
+        return calibrate(pairs, size, cameras.tolerance(size, tolerance), optics)
     except BadPairs as error:
         raise typer.BadParameter(str(error), param_hint="--pairs") from error
 

@@ -14,7 +14,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,14 +21,14 @@ import cv2
 import msgspec
 import numpy as np
 
-from services.aggregator.cameras import MISS
+from services.aggregator import cameras
 from services.aggregator.core.calibration import Calibration, calibrate
 from services.aggregator.core.homography import BadPairs, Pair
 from services.aggregator.core.lens import Optics
 from services.aggregator.core.lens_fit import NoLens, find_lens
 from services.cli.background import Picture
 from services.cli.calibration_pictures import Scene, lines
-from services.cli.local_page import LOOPBACK, PageHandler
+from services.cli.local_page import LOOPBACK, PageHandler, PageServer
 
 Choice = Literal["straight", "given", "fit"]
 """Of lens: none, the one that was named, the one that the pairs tell."""
@@ -106,7 +105,7 @@ class Desk:
         return self.save(pairs, optics)
 
     def _found(self, pairs: list[Pair], lens: Choice) -> Calibration:
-        tolerance = MISS * math.hypot(*self.size) if self.tolerance is None else self.tolerance
+        tolerance = cameras.tolerance(self.size, self.tolerance)
         if lens == "fit":
             height, width = self.frame.shape[:2]
             return find_lens(pairs, (width, height), self.size, tolerance).with_
@@ -124,9 +123,9 @@ def grid(scene: Scene, found: Calibration) -> list[list[list[float]]]:
     return drawn
 
 
-def serve(desk: Desk, port: int) -> ThreadingHTTPServer:
+def serve(desk: Desk, port: int) -> PageServer:
     """A server that listens, and does not answer yet."""
-    return ThreadingHTTPServer((LOOPBACK, port), partial(_Handler, desk))
+    return PageServer((LOOPBACK, port), partial(_Handler, desk))
 
 
 def _numbers(optics: Optics | None) -> list[float] | None:

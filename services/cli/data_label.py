@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +16,7 @@ import typer
 
 from services.cli.data_check import Formats, Patterns, known_patterns
 from services.cli.data_common import clear_errors
-from services.cli.local_page import LOOPBACK, PageHandler, show
+from services.cli.local_page import LOOPBACK, PageHandler, PageServer, show
 from services.inference.datasets.labelling import Labelling
 
 PAGE = Path(__file__).with_name("data_label.html")
@@ -55,9 +54,9 @@ def label(
     _tell(labelling)
 
 
-def serve(labelling: Labelling, port: int, patterns: list[str]) -> ThreadingHTTPServer:
+def serve(labelling: Labelling, port: int, patterns: list[str]) -> PageServer:
     """A server that listens, and does not answer yet."""
-    return ThreadingHTTPServer((LOOPBACK, port), partial(_Handler, labelling, patterns))
+    return PageServer((LOOPBACK, port), partial(_Handler, labelling, patterns))
 
 
 def _tell(labelling: Labelling) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import msgspec
 import typer
 
-from services.aggregator.cameras import MISS
+from services.aggregator import cameras
 from services.aggregator.core.config import Lens
 from services.aggregator.core.homography import BadPairs, Pair
 from services.aggregator.core.lens import BadLens, Optics
@@ -50,9 +49,8 @@ def optics_of(entry: Entry) -> Optics | None:
 
 def fitted(entry: Entry, pairs: Sequence[Pair], size: tuple[float, float], tolerance: float | None) -> FoundLens:
     """The lens that the pairs tell."""
-    allowed = MISS * math.hypot(*size) if tolerance is None else tolerance
     try:
-        return find_lens(pairs, _frame(entry), size, allowed)
+        return find_lens(pairs, _frame(entry), size, cameras.tolerance(size, tolerance))
     except NoLens as error:
         raise typer.BadParameter(str(error), param_hint="--lens fit") from error
     except BadPairs as error:

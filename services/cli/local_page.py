@@ -9,6 +9,7 @@ Rules
 from __future__ import annotations
 
 import json
+import sys
 import webbrowser
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +19,15 @@ import typer
 
 LOOPBACK = "127.0.0.1"
 OWN_ONLY = "default-src 'self'; img-src 'self' data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+
+
+class PageServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Who hangs up in mid-request is no news; anything else is a defect and shown."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class PageHandler(BaseHTTPRequestHandler):
@@ -75,7 +85,7 @@ class PageHandler(BaseHTTPRequestHandler):
         """Nothing: plates are personal data, and the person sees the page."""
 
 
-def show(make: Callable[[int], ThreadingHTTPServer], port: int, note: str, open_: bool, host: str = LOOPBACK) -> None:
+def show(make: Callable[[int], PageServer], port: int, note: str, open_: bool, host: str = LOOPBACK) -> None:
     """Serves the page until Ctrl+C. Leaves with 2 where the port cannot be used."""
     try:
         server = make(port)

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from services.contracts.messages import Box, Observation, Quad
+from services.contracts.messages import Box, Quad
 from services.inference.build import Inference
-from services.inference.core.corners import corners_of
 from services.inference.result import TrackResult
 from services.runtime.errors import Reject
 
@@ -77,16 +76,7 @@ class PhotoReader:
 
 
 def _plate(track: TrackResult) -> Plate:
-    seen: Observation = track.observations[0]
-    (corners,) = corners_of(track.observations[:1])
-    reading = track.reading
+    seen, read = track.observations[0], track.reading
     return Plate(
-        reading.text,
-        reading.raw,
-        reading.confidence,
-        reading.confidences,
-        seen.detection,
-        seen.box,
-        corners,
-        track.label,
+        read.text, read.raw, read.confidence, read.confidences, seen.detection, seen.box, seen.quad, track.label
     )

@@ -8,7 +8,8 @@ but a browser.
 | `GET /healthz` | `{"ready": true}` |
 
 Status of `/read`: 200 where a photo was read, 422 where none could be (each says why); 400 no photo or a broken form,
-401 token, 403 a foreign page, 411 and 413 size, 415 kind, 503 too many at once.
+401 token, 403 a foreign page, 411 and 413 size, 415 kind, 500 no room on the disk,
+503 too many at once.
 
 Rules
 - Nothing is kept: photos lie in a folder of their own while they are read, and no plate is logged.
@@ -24,7 +25,6 @@ import tempfile
 import threading
 from contextlib import closing
 from functools import partial
-from http.server import ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,7 +33,7 @@ import msgspec
 import typer
 from multipart import MultipartError, MultipartParser, parse_options_header
 
-from services.cli.local_page import LOOPBACK, PageHandler, show
+from services.cli.local_page import LOOPBACK, PageHandler, PageServer, show
 from services.cli.photo_reader import Photo, PhotoReader, Unread
 from services.inference.build import build_inference
 from services.inference.settings import PipelineSettings
@@ -88,9 +88,9 @@ def serve(
         show(lambda at: server(desk, host, at), port, "post photos to /read", open_, host)
 
 
-def server(desk: Desk, host: str, port: int) -> ThreadingHTTPServer:
+def server(desk: Desk, host: str, port: int) -> PageServer:
     """A server that listens, and does not answer yet."""
-    return ThreadingHTTPServer((host, port), partial(_Handler, desk))
+    return PageServer((host, port), partial(_Handler, desk))
 
 
 def _own(host: str) -> bool:
@@ -164,6 +164,10 @@ class _Handler(PageHandler):
             self.json(error.status, {"error": str(error)})
         except TimeoutError:
             self.json(408, {"error": f"nothing came for {PATIENCE_S:g} s"})
+        except ConnectionError:
+            raise
+        except OSError as error:
+            self.json(500, {"error": f"the photo cannot be laid down while it is read: {error.strerror}"})
         else:
             self._tell(photos)
         finally:

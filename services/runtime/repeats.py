@@ -1,7 +1,7 @@
 """A log that says once what happens again and again: a broker that is away is no reason for a thousand lines.
 
-In: records of one logger. Out: of those that differ in numbers alone, one in so many seconds; it says how often it was
-left out since the last one. Nothing is counted twice, and what is new always passes.
+In: records of one logger. Out: of those that differ in milliseconds and counts of repeats alone, one in so many
+seconds; it says how often it was left out since the last one. What is new always passes, as one broker more that is down.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 EVERY_S = 30.0
+_COUNTED = re.compile(r"\d+(?=ms\b| ms\b| identical error)")
 MOST = 200
 """Texts that are remembered; beyond, all are forgotten, so that memory is bounded."""
 
@@ -33,7 +34,7 @@ class Repeats(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
-        kind, now = re.sub(r"\d+", "#", text), self._now()
+        kind, now = _COUNTED.sub("#", text), self._now()
         said = self._said.get(kind)
         if said is not None and now - said.at_s < self._every_s:
             said.left_out += 1

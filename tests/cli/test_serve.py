@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -162,6 +163,20 @@ def test_others_may_ask_only_with_the_word(photo: bytes, plateflow: Plateflow, m
         assert here.post(files=form).status_code == 401
         assert here.post(files=form, headers={"Authorization": "Bearer open"}).status_code == 401
         assert here.post(files=form, headers={"Authorization": "Bearer open sesame"}).status_code == 200
+
+
+def test_who_hangs_up_in_mid_upload_leaves_no_traceback_and_the_next_is_answered(photo: bytes) -> None:
+    with serving() as one:
+        host, port = one.address.removeprefix("http://").split(":")
+        for kind in ("image/jpeg", "multipart/form-data; boundary=b"):
+            head = f"POST /read HTTP/1.1\r\nHost: {host}\r\nContent-Type: {kind}\r\nContent-Length: 900000\r\n\r\n"
+            with socket.create_connection((host, int(port))) as client:
+                client.sendall(head.encode() + photo[:1000])
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # hangs up at once
+        assert one.post(files={"photo": ("car.jpg", photo)}).status_code == 200
+        one.process.send_signal(signal.SIGTERM)
+        _, err = one.process.communicate(timeout=30)
+    assert "Traceback" not in err and "Error" not in err
 
 
 def test_a_taken_port_is_told_in_a_line(plateflow: Plateflow) -> None:

@@ -28,6 +28,16 @@ def test_another_message_passes_at_once() -> None:
     assert passed([(0, "down"), (1, "up"), (2, "down")]) == ["down", "up"]
 
 
+def test_one_broker_more_that_is_down_is_news() -> None:
+    told = ["1/3 brokers are down", "3/3 brokers are down", "broker1:9092: refused", "broker2:9092: refused"]
+    assert passed([(0, text) for text in told]) == told
+
+
+def test_what_the_client_itself_has_counted_is_the_same_complaint() -> None:
+    text = "refused (after {}ms in state CONNECT, {} identical error(s) suppressed)"
+    assert passed([(0, text.format(3, 29)), (1, text.format(0, 7))]) == [text.format(3, 29)]
+
+
 def test_rare_messages_all_pass_as_they_are() -> None:
     assert passed([(0, "down"), (40, "down"), (80, "down")]) == ["down"] * 3
 
@@ -37,7 +47,7 @@ def test_what_is_remembered_is_bounded() -> None:
     assert passed([(0, name) for name in names]) == names
 
 
-@given(st.lists(st.tuples(st.integers(0, 40), st.sampled_from(["down 1", "down 2", "away"])), max_size=40))
+@given(st.lists(st.tuples(st.integers(0, 40), st.sampled_from(["down 1 ms", "down 2 ms", "away"])), max_size=40))
 def test_every_kind_is_heard_of_in_every_stretch_in_which_it_happens(steps: list[tuple[int, str]]) -> None:
     at, moments = 0, []
     for step, text in steps:

@@ -21,7 +21,7 @@ from services.ingest.settings import IngestSettings
 from services.runtime.environment import Variable, variables
 from services.simulator.vault import VaultStandIn
 from tests.support.processes import free_port
-from tests.support.services import _OURS
+from tests.support.services import OURS
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
@@ -57,7 +57,7 @@ def leaks(text: str) -> list[str]:
 
 
 def environment(tmp_path: Path, **more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     return kept | MARKS | {"PLATEFLOW_LOG_LEVEL": "DEBUG", "PLATEFLOW_DATA": str(tmp_path / "data")} | more
 
 

@@ -15,7 +15,7 @@ from services.runtime.crash import VARIABLE
 from tests.support.cache import REPOSITORY
 from tests.support.processes import ServerProcess, free_port
 
-_OURS = ("PLATEFLOW_", "KAFKA_", "QUEUE_", "STORAGE_", "VAULT_", "KERBEROS_", "AGENT_")
+OURS = ("PLATEFLOW_", "KAFKA_", "QUEUE_", "STORAGE_", "VAULT_", "KERBEROS_", "AGENT_")
 
 
 class ServiceProcess:
@@ -41,7 +41,7 @@ class ServiceProcess:
 
     def start(self, crash_at: str = "") -> "ServiceProcess":
         """Start it (again, after `kill` or `stop`) without waiting. ``crash_at``: see `services.runtime.crash`."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         command = [sys.executable, "-m", *self._shifted, f"services.{self.name}"]
         environment = kept | self._settings | ({VARIABLE: crash_at} if crash_at else {})
         self._process = ServerProcess(self.name, command, self.log, environment=environment, cwd=REPOSITORY)
