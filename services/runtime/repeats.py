@@ -1,7 +1,7 @@
 """A log that says once what happens again and again: a broker that is away is no reason for a thousand lines.
 
 In: records of one logger. Out: of those that differ in milliseconds and counts of repeats alone, one in so many
-seconds; it says how often it was left out since the last one. What is new always passes, as one broker more that is down.
+seconds; it says how often it was left out since the last one. What is new always passes: one more broker that is down.
 """
 
 from __future__ import annotations
