@@ -128,7 +128,7 @@ class PipelineSettings(Settings):
         default=_PIPELINE.keep.min_confidence,
         ge=0,
         le=1,
-        description="Confidence that a reading needs to be published.",
+        description="Confidence that a reading needs to be published: that its decided characters are all right.",
     )
     formats: str = Field(
         default="",

@@ -300,9 +300,21 @@ def test_what_is_no_plate_is_dropped() -> None:
     assert keep(good, [0.9])
     assert not keep(good, [0.5])
     assert not keep(Reading("A1##B#", "A1??B?", 0.3, (0.9, 0.9, 0.3, 0.3, 0.9, 0.3)), [0.9, 0.9])
-    assert not keep(Reading("A123", "A123", 0.2, (0.9, 0.9, 0.9, 0.2)), [0.9, 0.9])
+    assert not keep(Reading("A123", "A123", 0.0729, (0.9, 0.9, 0.9, 0.1)), [0.9, 0.9])
     assert not keep(Reading("", "", 0.0), [0.9] * 9)
     assert keep(Reading("A1#3B", "A1?3B", 0.1, (0.9, 0.9, 0.1, 0.9, 0.9)), [0.9, 0.9], KeepOptions(min_confidence=0.5))
+
+
+def test_characters_that_are_each_rather_right_make_no_plate_where_together_they_are_rather_wrong() -> None:
+    doubtful = Reading("A123BC77", "A123BC77", 0.0576, (0.7,) * 8)
+
+    assert not keep(doubtful, [0.9, 0.9])
+    assert keep(doubtful, [0.9, 0.9], KeepOptions(min_confidence=doubtful.confidence))
+
+
+def test_undecided_characters_do_not_make_a_reading_unsure() -> None:
+    assert keep(Reading("A1##BC77", "A1??BC77", 0.06, (0.9, 0.9, 0.3, 0.3, 0.9, 0.9, 0.9, 0.9)), [0.9, 0.9])
+    assert not keep(Reading("A1##BC77", "A1??BC77", 0.01, (0.6, 0.6, 0.4, 0.4, 0.6, 0.6, 0.6, 0.6)), [0.9, 0.9])
 
 
 # ---- the choice of pictures

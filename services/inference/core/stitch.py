@@ -11,12 +11,13 @@ Rules
 - Two tracks at the same time are one where their readings are equal or differ in `#` only: a plate found
   twice in a frame.
 - The nearest in time are joined first.
-- A track is dropped, and counted, where too few of its characters are decided, where its reading is too
-  unsure, or where it is a single box that the detector doubts.
+- A track is dropped, and counted, where too few of its characters are decided, where these are too unsure
+  together, or where it is a single box that the detector doubts.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -47,8 +48,8 @@ class StitchOptions:
 class KeepOptions:
     min_decided: int = 4
     """Decided characters that a reading needs."""
-    min_confidence: float = 0.25
-    """Confidence that a reading needs."""
+    min_confidence: float = 0.1
+    """Probability that its decided characters are all right, which a reading needs."""
     single_score: float = 0.6
     """Detection score that a track of one box needs."""
 
@@ -128,9 +129,10 @@ def seen_enough(scores: Sequence[float], options: KeepOptions) -> bool:
 
 
 def _decided_confidence(reading: Reading) -> float:
-    """Of the decided characters: an undecided one says by itself that it is unsure."""
+    """Probability that all decided characters are right; an undecided one says by itself that it is unsure."""
     pairs = zip(reading.text, reading.confidences, strict=True)
-    return min((confidence for character, confidence in pairs if character != UNDECIDED), default=0.0)
+    decided = [confidence for character, confidence in pairs if character != UNDECIDED]
+    return round(math.prod(decided), 4) if decided else 0.0
 
 
 def _gap(first: Piece, second: Piece, options: StitchOptions) -> int | None:

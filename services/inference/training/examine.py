@@ -9,6 +9,9 @@
 | low light | one row, 40 to 60 pixels wide, in a tenth to a third of the light, seven pictures each: one vote a track |
 | no plates | badges, signs, pieces of photographs: how many get a reading that would be published |
 
+The JSON also says, of the sets with plates, how many right and wrong readings would be published at several
+`min_confidence`; `#` stands for any character there.
+
 Everything comes of seeds: the same weights give the same figures. The fonts: `services.inference.training.fonts`.
 """
 
@@ -25,10 +28,11 @@ import numpy as np
 
 from services.contracts.formats import shipped
 from services.contracts.messages import Reading
+from services.inference.core.alignment import compatible
 from services.inference.core.evaluation import read_report
 from services.inference.core.reliability import Outcome, reliability
 from services.inference.core.shares import Share, as_flat
-from services.inference.core.stitch import keep
+from services.inference.core.stitch import KeepOptions, keep
 from services.inference.core.vote import Read, VoteOptions, vote, weigh
 from services.inference.follow import alone
 from services.inference.models.recogniser import ALPHABET, WEIGHTS, CharacterReading, OnnxRecogniser
@@ -38,6 +42,8 @@ from services.inference.training.styles import STYLES, TWO_ROWS
 
 SHOTS = 7  # pictures of a low-light track
 NARROW = (40.0, 60.0)  # pixels of its plates
+FLOORS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3)
+"""Values of `KeepOptions.min_confidence` that are compared."""
 _HARDNESS = 0.6
 _OPTIONS = VoteOptions(formats=shipped())
 
@@ -102,7 +108,13 @@ def _figures(pairs: Sequence[tuple[str, Reading]]) -> dict[str, Any]:
         **as_flat("exact", report.exact),
         "cer": rate,
         "confidence": reliability(sure).as_json(),
+        "floors": {f"{floor:g}": _published(pairs, KeepOptions(min_confidence=floor)) for floor in FLOORS},
     }
+
+
+def _published(pairs: Sequence[tuple[str, Reading]], options: KeepOptions) -> dict[str, int]:
+    fits = [compatible(reading.text, true) for true, reading in pairs if keep(reading, [1.0], options)]
+    return {"right": sum(fits), "wrong": len(fits) - sum(fits)}
 
 
 def _line(name: str, figures: dict[str, Any]) -> str:
