@@ -46,6 +46,7 @@ class Reader:
     job: Job
     models: Inference
     fps: float
+    nth: int
     folder: Folder
     outputs: Outputs
     starts: Starts
@@ -90,7 +91,7 @@ class Reader:
             self.show.skip(f"{source.name}: read by an earlier run")
             return
         start_ms = parts[0].start_ms if parts else self.starts.of(source)
-        again = partial(self.models.decoder.open, source.path, self.fps, self.job.max_width, at)
+        again = partial(self.models.decoder.open, source.path, self.fps, self.job.max_width, at, self.nth)
         result = self._one(source, part_key(source.key, at), start_ms, start_ms, self._ready(again()), again)
         self.starts.ended(source, start_ms + result.duration_ms)
         stopped = STOPPED in result.note
@@ -118,7 +119,7 @@ class Reader:
     def _stream(self, source: Source) -> None:
         assert source.stream is not None
         frames = self.models.decoder.open_address(
-            source.stream.address, self.fps, self.job.give_up_s, self.job.max_width
+            source.stream.address, self.fps, self.job.give_up_s, self.job.max_width, self.nth
         )
         until_s = time.monotonic() + self.job.for_s if self.job.for_s is not None else None
         frames.stopped = lambda: self.stopped() or (until_s is not None and time.monotonic() >= until_s)

@@ -198,8 +198,8 @@ class _Run:
         ends = self.earlier.ends_ms if self.earlier is not None else None
         starts = Starts(self.job.first_ms or 0, ends)
         return Reader(
-            self.job, self.models, self.settings.sample_fps, folder, outputs, starts, self.earlier or Earlier(),
-            self.tally, self.show, self.interrupt, self._stopped,
+            self.job, self.models, self.settings.sample_fps, self.settings.sample_nth, folder, outputs, starts,
+            self.earlier or Earlier(), self.tally, self.show, self.interrupt, self._stopped,
         )  # fmt: skip
 
 

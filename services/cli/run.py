@@ -100,6 +100,9 @@ def run(
         float | None,
         _option(LOOKING, "Frames looked at per second; 0: all. Else 15. Of photos: their rate.", min=0, max=240),
     ] = None,
+    nth: Annotated[
+        int | None, _option(LOOKING, "Every n-th frame of a video or stream is looked at; 1: all.", min=1, metavar="N")
+    ] = None,
     max_width: Annotated[
         int, _option(LOOKING, "Wider frames are made so many pixels wide; 0: as they are.", min=0, max=16_384)
     ] = 0,
@@ -217,8 +220,8 @@ def run(
     here, too. All about it: docs/run.md.
     """
     began = time.monotonic()
-    if every is not None and fps is not None:
-        raise typer.BadParameter("say either --every or --fps", param_hint="--every")
+    if sum(one is not None for one in (every, fps, nth)) > 1:
+        raise typer.BadParameter("say either --every or --fps or --nth", param_hint="which frames to look at")
     rate = fps if every is None else 1 / every if every else 0.0
     first_ms = None if start is None else parse_time(start, "--start")
     wishes = Wishes(
@@ -241,6 +244,7 @@ def run(
     chosen = {name: None if value is None else str(value) for name, value in reading.items()} | {
         "PLATEFLOW_DEVICE": device,
         "PLATEFLOW_SAMPLE_FPS": None if rate is None else repr(rate),
+        "PLATEFLOW_SAMPLE_NTH": str(nth or 0) if nth or rate is not None else None,
         "PLATEFLOW_DETECTOR_WEIGHTS": None if detector is None else str(detector),
         "PLATEFLOW_CLASSES": classes,
         "PLATEFLOW_AGGREGATOR_WINDOW_MS": None if window is None else str(window),

@@ -95,21 +95,21 @@ class Decoder:
         self._slots = slots
         self._idle: list[Child] = []
 
-    def open(self, path: Path, fps: float = 15.0, max_width: int = 0, from_ms: int = 0) -> ClipFrames:
-        """The frames of a clip, sampled at ``fps`` (0: all). FileNotFoundError; its iteration raises
+    def open(self, path: Path, fps: float = 15.0, max_width: int = 0, from_ms: int = 0, nth: int = 0) -> ClipFrames:
+        """The frames of a clip, sampled at ``fps`` (0: all), or every ``nth``. FileNotFoundError; its iteration raises
         Reject."""
         if not path.is_file():
             raise FileNotFoundError(f"no such clip: {path}")
-        return self._frames(self._job(str(path.absolute()), fps, max_width=max_width, from_ms=from_ms))
+        return self._frames(self._job(str(path.absolute()), fps, max_width=max_width, from_ms=from_ms, nth=nth))
 
     def open_photos(self, paths: Sequence[Path], photo_ms: float, max_width: int = 0) -> ClipFrames:
         """Photos as the frames of one clip, ``photo_ms`` apart, up to the first of another size (`Ended.rest`)."""
         photos = tuple(str(path.absolute()) for path in paths)
         return self._frames(self._job("", 0, max_width=max_width, photos=photos, photo_ms=photo_ms))
 
-    def open_address(self, address: str, fps: float, give_up_s: float, max_width: int = 0) -> ClipFrames:
+    def open_address(self, address: str, fps: float, give_up_s: float, max_width: int = 0, nth: int = 0) -> ClipFrames:
         """What comes from a camera's address, by the clock and without end; a video there, like a clip."""
-        job = self._job("", fps, max_width=max_width, address=address, give_up_s=give_up_s)
+        job = self._job("", fps, max_width=max_width, address=address, give_up_s=give_up_s, nth=nth)
         return ClipFrames(self, job, math.inf)
 
     def _job(self, path: str, fps: float, **more: Any) -> Open:

@@ -72,7 +72,7 @@ def decode(job: Open, threads: int, ring: Ring, send: Callable[[FromChild], None
 
 def _show(container: Any, job: Open, threads: int, ring: Ring, send: Callable[[FromChild], None]) -> None:
     """A video from beginning to end."""
-    sampler, timeline, index = Sampler(job.fps), Timeline(), 0
+    sampler, timeline, index = Sampler(job.fps, job.nth), Timeline(), 0
     size: tuple[int, int] | None = None
     problems: list[str] = []
     stream = video_stream(container)
@@ -82,7 +82,7 @@ def _show(container: Any, job: Open, threads: int, ring: Ring, send: Callable[[F
     for frame in frames_of(container, stream, problems):
         time_ms = timeline.add(frame, frame.time_base or stream.time_base)
         within_limits(frame, time_ms, timeline.decoded, job)
-        if time_ms < job.from_ms or not sampler.takes(time_ms):
+        if not sampler.takes(time_ms) or time_ms < job.from_ms:
             continue
         image = upright_bgr(frame, size, job.max_width)
         if size is None:

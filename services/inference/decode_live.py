@@ -84,7 +84,7 @@ class _Live:
 
     def __init__(self, job: Open, ring: Ring, send: Callable[[FromChild], None]) -> None:
         self._job, self._ring, self._send = job, ring, send
-        self._sampler = Sampler(job.fps)
+        self._sampler = Sampler(job.fps, job.nth)
         self._slots = ring.free.qsize()
         self._size: tuple[int, int] | None = None
         self._first_s = 0.0

@@ -49,6 +49,8 @@ class Open(msgspec.Struct, frozen=True, tag=True):
     """Instead of ``path``: a stream, sampled by the clock; a video on the network, by its own time."""
     give_up_s: float = 0.0
     """So long may a stream show nothing."""
+    nth: int = 0
+    """Every n-th frame, instead of ``fps``; 0: by ``fps``."""
 
 
 class Release(msgspec.Struct, frozen=True, tag=True):

@@ -54,6 +54,8 @@ VEHICLES = ("car", "motorcycle", "bus", "truck")
 class PipelineOptions:
     fps: float = 15.0
     """Frame rate to sample at; 0 takes every frame."""
+    nth: int = 0
+    """Every n-th frame is taken instead; 0: by ``fps``."""
     detect_batch: int = 4
     read_batch: int = 64
     classes: tuple[str, ...] = ()
@@ -110,7 +112,7 @@ class Pipeline:
 
     def process(self, path: Path, start_ms: int, gate: Gate = OPEN) -> RecordingResult:
         """Raises Reject for a clip that cannot be decoded, FileNotFoundError for one that is not there."""
-        return self.look(self._decoder.open(path, self._options.fps), start_ms, gate=gate)
+        return self.look(self._decoder.open(path, self._options.fps, nth=self._options.nth), start_ms, gate=gate)
 
     def look(
         self,

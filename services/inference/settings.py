@@ -58,6 +58,11 @@ class PipelineSettings(Settings):
         le=240,
         description="Frames looked at per second of a recording, chosen by presentation time; 0 = all.",
     )
+    sample_nth: int = Field(
+        default=_PIPELINE.nth,
+        ge=0,
+        description="Every n-th frame of a recording is looked at instead, whatever its time; 0 = by time.",
+    )
     detector_weights: FilePath | None = Field(
         default=None,
         description="Other weights for the detector, a YOLO of any classes: .onnx on the CPU, .pt with "
@@ -210,6 +215,7 @@ class PipelineSettings(Settings):
     def options(self) -> PipelineOptions:
         return PipelineOptions(
             fps=self.sample_fps,
+            nth=self.sample_nth,
             detect_batch=self.detect_batch,
             read_batch=self.read_batch,
             classes=tuple(name for part in self.classes.split(",") if (name := part.strip())),

@@ -125,11 +125,24 @@ def test_photos_of_several_sizes_go_on_one_after_the_other(tmp_path: Path, plate
         (["--every", "0"], 40),
         (["--every", "0.5"], 8),
         (["--fps", "5"], 20),
+        (["--nth", "1"], 40),
+        (["--nth", "3"], 14),
     ],
 )
-def test_frames_are_chosen_by_seconds_or_by_rate(
+def test_frames_are_chosen_by_seconds_by_rate_or_by_number(
     options: list[str], frames: int, tmp_path: Path, plateflow: Plateflow
 ) -> None:
+    assert plateflow("run", video(tmp_path / "a.mp4", frames=40, step_ms=100), *options, "--json") == 0
+    assert plateflow.answer["frames"] == frames
+
+
+@pytest.mark.parametrize(("options", "frames"), [([], 10), (["--nth", "8"], 5), (["--fps", "5"], 20)])
+def test_a_choice_of_frames_on_the_command_line_goes_before_the_settings(
+    options: list[str], frames: int, tmp_path: Path, plateflow: Plateflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLATEFLOW_SAMPLE_NTH", "4")
+    monkeypatch.setenv("PLATEFLOW_SAMPLE_FPS", "1")
+
     assert plateflow("run", video(tmp_path / "a.mp4", frames=40, step_ms=100), *options, "--json") == 0
     assert plateflow.answer["frames"] == frames
 
@@ -158,6 +171,9 @@ def test_a_variable_frame_rate_keeps_the_times_of_the_frames(tmp_path: Path, pla
         (["{tmp}/text.mp4"], 1, "libav cannot open the clip"),
         (["{tmp}/text.jpg"], 1, "no JPEG, PNG, BMP or WebP picture"),
         (["{tmp}/text.mp4", "--every", "1", "--fps", "2"], 2, "either --every or --fps"),
+        (["{tmp}/text.mp4", "--nth", "2", "--fps", "2"], 2, "either --every or --fps or --nth"),
+        (["{tmp}/text.mp4", "--nth", "2", "--every", "0"], 2, "either --every or --fps or --nth"),
+        (["{tmp}/text.mp4", "--nth", "0"], 2, "--nth"),
         (["{tmp}/text.mp4", "--every=-1"], 2, "--every"),
         (["{tmp}/text.mp4", "--max-width", "-5"], 2, "--max-width"),
         (["{tmp}/text.mp4", "--append"], 2, "name their folder with --out"),

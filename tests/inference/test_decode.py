@@ -11,8 +11,9 @@ import sys
 import time
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,8 +97,27 @@ def test_rate_0_takes_every_frame_but_repeated_times() -> None:
     assert sampled([0, 1, 1, 2, 1, 50], 0) == [0, 1, 2, 50]
 
 
+@given(st.lists(st.integers(1, 500), max_size=40), st.integers(1, 9))
+def test_every_nth_frame_is_taken_whatever_its_time(gaps: list[int], nth: int) -> None:
+    clip = [0, *accumulate(gaps)]
+    sampler = Sampler(15, nth)
+
+    assert [time_ms for time_ms in clip if sampler.takes(time_ms)] == clip[::nth]
+
+
 def test_time_counts_from_the_first_frame_in_whole_milliseconds() -> None:
     assert relative_ms(90_000 + 3003, 90_000, Fraction(1, 90_000)) == 33
+
+
+@pytest.mark.parametrize("choice", [{"fps": 5.0}, {"fps": 5.0, "nth": 3}])
+def test_a_clip_that_is_taken_up_again_goes_on_with_the_frames_of_one_go(
+    decoder: Decoder, tmp_path: Path, choice: dict[str, Any]
+) -> None:
+    path = write_clip(tmp_path / "c.mp4", numbered(40, 40))
+    whole = times(list(decoder.open(path, **choice)))
+
+    for from_ms in (1, 81, 641, 1400):
+        assert times(list(decoder.open(path, from_ms=from_ms, **choice))) == [one for one in whole if one >= from_ms]
 
 
 # ---- clips that are fine
@@ -348,6 +368,7 @@ def test_two_clips_at_a_time_do_not_mix(decoder: Decoder, tmp_path: Path) -> Non
 _PARENT = """
 import os, signal, sys
 from pathlib import Path
+from typing import Any
 from services.inference.decode import Decoder
 for frame in Decoder(threads=1, slots=2).open(Path(sys.argv[1])):
     print("frame", flush=True)

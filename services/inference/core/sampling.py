@@ -1,8 +1,8 @@
 """Which frames of a clip are looked at: presentation times in, a choice out. Pure; one `Sampler` per clip.
 
 Rules
-- Time decides, never a frame count: a 4 fps clip gives all its frames at 15 fps, a 25 fps clip 15 of 25, and
-  a clip of variable frame rate at most 15 in any second.
+- Time decides, unless every n-th frame was asked for: a 4 fps clip gives all its frames at 15 fps, a 25 fps clip 15 of
+  25, and a clip of variable frame rate at most 15 in any second.
 - Times that repeat or go backwards are left out, so the chosen times rise strictly.
 """
 
@@ -20,12 +20,13 @@ _PHASE_S = 0.02
 
 
 class Sampler:
-    """Takes the first frame of each slot of 1/fps seconds; ``fps`` 0 takes every frame."""
+    """Takes the first frame of each slot of 1/fps seconds; ``fps`` 0 takes every frame. With ``nth`` it takes the first
+    frame and every ``nth`` after it instead."""
 
-    def __init__(self, fps: float) -> None:
+    def __init__(self, fps: float, nth: int = 0) -> None:
         if fps < 0:
             raise ValueError(f"the frame rate to sample at must be 0 (all) or above, not {fps}")
-        self._fps = fps
+        self._fps, self._nth, self._count = fps, nth, -1
         self._phase = min(_PHASE, _PHASE_S * fps)
         self._time_ms = -1
         self._slot = -1
@@ -35,6 +36,9 @@ class Sampler:
         if time_ms <= self._time_ms:
             return False
         self._time_ms = time_ms
+        self._count += 1
+        if self._nth:
+            return self._count % self._nth == 0
         if self._fps == 0:
             return True
         slot = int(time_ms * self._fps / 1000 + self._phase)
