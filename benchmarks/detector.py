@@ -1,7 +1,8 @@
-"""CPU milliseconds a frame of the detector by run-time, threads, batch and whether idle threads spin.
+"""CPU milliseconds a frame of the detector by run-time, precision, threads, batch and whether idle threads spin.
 
 OpenVINO runs in what the processor multiplies fastest, and in full precision; torch runs the checkpoint of the same
-network.
+network. INT8 (`benchmarks.quantised`) has its accuracy beside it: of the boxes that the network in full precision finds
+in frames of drawn clips, the share that it finds too (IoU 0.5), and how many it finds besides.
 """
 
 from __future__ import annotations
@@ -9,27 +10,32 @@ from __future__ import annotations
 import importlib.util
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from benchmarks import quantised
 from benchmarks.harness import alternate, last_line, medians, table
+from services.inference.core.boxes import overlaps
 from services.inference.models import openvino_network
-from services.inference.models.detector import DETECTOR_ONNX
+from services.inference.models.detector import DETECTOR_ONNX, OnnxDetector
 
 
-def _onnx(threads: int, batch: int, spinning: str) -> Callable[[], tuple[float, float]]:
+def _onnx(threads: int, batch: int, spinning: str, weights: Path = DETECTOR_ONNX) -> Callable[[], tuple[float, float]]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", spinning)
-    session = onnxruntime.InferenceSession(str(DETECTOR_ONNX), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"])
     return _measured(lambda frames: session.run(None, {"images": frames}), batch)
 
 
-def _openvino(threads: int, batch: int, precision: str) -> Callable[[], tuple[float, float]]:
+def _openvino(
+    threads: int, batch: int, precision: str, weights: Path = DETECTOR_ONNX
+) -> Callable[[], tuple[float, float]]:
     core = openvino_network.core()
-    model = core.read_model(str(DETECTOR_ONNX))
+    model = core.read_model(str(weights))
     model.reshape([batch, 3, 384, 640])
     options = {"INFERENCE_NUM_THREADS": threads} | ({"INFERENCE_PRECISION_HINT": precision} if precision else {})
     request = core.compile_model(model, "CPU", options).create_infer_request()
@@ -69,6 +75,8 @@ def _others(batches: tuple[int, ...]) -> tuple[dict[str, Callable[[], tuple[floa
             if openvino_network.available():
                 runs[f"OpenVINO, {name}"] = _openvino(threads, batch, "")
                 runs[f"OpenVINO in float32, {name}"] = _openvino(threads, batch, "f32")
+                runs[f"OpenVINO in INT8, {name}"] = _openvino(threads, batch, "", quantised.detector())
+            runs[f"ONNX Runtime in INT8, {name}"] = _onnx(threads, batch, "0", quantised.detector())
             if importlib.util.find_spec("ultralytics") is not None:
                 runs[f"torch, {name}"] = _torch(threads, batch)
     if not openvino_network.available():
@@ -76,6 +84,22 @@ def _others(batches: tuple[int, ...]) -> tuple[dict[str, Callable[[], tuple[floa
     if importlib.util.find_spec("ultralytics") is None:
         skipped.append("torch: pip install 'plateflow[gpu]'")
     return runs, skipped
+
+
+def _agreement(count: int) -> dict[str, float]:
+    """How INT8 compares with full precision on drawn frames."""
+    full, small = OnnxDetector(), OnnxDetector(quantised.detector())
+    same = missed = besides = 0
+    for frame in quantised.frames(count):
+        (wanted,), (found,) = full.detect([frame]), small.detect([frame])
+        boxes, others = (
+            np.array([(b.x, b.y, b.x + b.w, b.y + b.h) for b in seen]).reshape(-1, 4) for seen in (wanted, found)
+        )
+        hits = overlaps(boxes, others) >= 0.5
+        same += int(hits.any(axis=1).sum())
+        missed += len(wanted) - int(hits.any(axis=1).sum())
+        besides += len(found) - int(hits.any(axis=0).sum())
+    return {"boxes": same + missed, "found_too": round(same / max(1, same + missed), 4), "besides": besides}
 
 
 def run(quick: bool) -> str:
@@ -104,6 +128,7 @@ def run(quick: bool) -> str:
     middle = medians(cpus)
     best = min(middle, key=lambda name: middle[name])
     fields: dict[str, object] = {"cpu_ms": {name: round(value, 1) for name, value in middle.items()}, "least": best}
+    fields["int8"] = _agreement(5 if quick else 50)
     if skipped:
         fields["skipped"] = "; ".join(skipped)
     parts = [table("detector, 640 x 384", "ms of CPU/frame", cpus), table("the same", "ms of wall/frame", walls)]

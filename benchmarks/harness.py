@@ -19,9 +19,9 @@ class Skipped(Exception):
     """A part that the benchmark needs is not there; the text says which."""
 
 
-def alternate(variants: Variants, rounds: int) -> dict[str, list[float]]:
-    """Each variant once without being counted, then all in turn, `rounds` times."""
-    for variant in variants.values():
+def alternate(variants: Variants, rounds: int, warm_up: bool = True) -> dict[str, list[float]]:
+    """Each variant once without being counted, if there is a warm-up, then all in turn, `rounds` times."""
+    for variant in variants.values() if warm_up else ():
         variant()
     figures: dict[str, list[float]] = {name: [] for name in variants}
     for _ in range(rounds):

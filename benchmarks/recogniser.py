@@ -1,4 +1,7 @@
-"""CPU milliseconds a plate of the recogniser by run-time, batch and threads, from crop to text."""
+"""CPU milliseconds a plate of the recogniser by run-time, precision, batch and threads, from crop to text.
+
+INT8 (`benchmarks.quantised`) has its accuracy beside it: drawn plates read exactly, of as many in full precision.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from benchmarks import quantised
 from benchmarks.harness import alternate, last_line, medians, table
 from services.inference.models import openvino_network
 from services.inference.models.recogniser import OnnxRecogniser, OpenVinoRecogniser, Recogniser
@@ -27,6 +31,13 @@ def _reading(model: Recogniser, batch: int) -> Callable[[], float]:
     return once
 
 
+def _exact(count: int) -> dict[str, int]:
+    pictures, texts = quantised.plates(count, 7)
+    models = {"float32": OnnxRecogniser(), "int8": OnnxRecogniser(quantised.recogniser())}
+    read = {name: [one.text for one in model.read(pictures)] for name, model in models.items()}
+    return {"plates": count} | {name: sum(map(str.__eq__, found, texts)) for name, found in read.items()}
+
+
 def run(quick: bool) -> str:
     """The table and the JSON line."""
     makers: dict[str, Callable[[int], Recogniser]] = {"ONNX Runtime": lambda threads: OnnxRecogniser(threads=threads)}
@@ -35,6 +46,7 @@ def run(quick: bool) -> str:
         makers["OpenVINO"] = lambda threads: OpenVinoRecogniser(threads=threads)
     else:
         fields["skipped"] = "OpenVINO: pip install 'plateflow[openvino]'"
+    makers["ONNX Runtime in INT8"] = lambda threads: OnnxRecogniser(quantised.recogniser(), threads)
     runs = {
         f"{name}, {threads} threads, batch {batch}": _reading(make(threads), batch)
         for name, make in makers.items()
@@ -44,5 +56,6 @@ def run(quick: bool) -> str:
     figures = alternate(runs, 1 if quick else 9)
     middle = medians(figures)
     fields |= {"cpu_ms": {name: round(value, 2) for name, value in middle.items()}}
+    fields["exact"] = _exact(20 if quick else 1000)
     fields["least"] = min(middle, key=lambda name: middle[name])
     return "\n".join([table("recogniser", "ms of CPU/plate", figures), last_line("recogniser", fields)])

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import datetime
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from itertools import chain
 from typing import Any
 from urllib.parse import quote
 
@@ -18,6 +19,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from services.aggregator.core.config import Camera, Options
 from services.aggregator.core.grid import Cells, Layer
@@ -125,8 +127,8 @@ def encoded(camera: str) -> str:
 
 def cells_to_bytes(cells: Cells, hour_ms: int, k: float, footer: Footer) -> bytes:
     """One row per cell with anything in it, in order of gy, gx."""
-    places = np.array(list(cells), dtype=np.int64).reshape(-1, 2)  # (n, 2): gx, gy
-    values = np.array(list(cells.values()), dtype=np.int64).reshape(-1, 3)  # (n, 3): count, passages, dwell_ms
+    places = _rows(cells, 2)  # (n, 2): gx, gy
+    values = _rows(cells.values(), 3)  # (n, 3): count, passages, dwell_ms
     filled = np.flatnonzero(values.any(axis=1))
     order = filled[np.lexsort(places[filled].T)]
     places, values = places[order], values[order]
@@ -142,6 +144,11 @@ def cells_to_bytes(cells: Cells, hour_ms: int, k: float, footer: Footer) -> byte
     ]
     # A grid is written again every half minute: a quarter of the processor time is worth a twentieth more bytes.
     return _to_bytes(pa.table([pa.array(column) for column in columns], schema=CELLS), footer, "snappy")
+
+
+def _rows(numbers: Collection[Iterable[int]], width: int) -> NDArray[np.int64]:
+    """(len(numbers), width); twice as fast as an array of a list of lists."""
+    return np.fromiter(chain.from_iterable(numbers), np.int64, len(numbers) * width).reshape(-1, width)
 
 
 def cells_of(data: bytes) -> Cells:

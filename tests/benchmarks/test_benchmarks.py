@@ -40,10 +40,21 @@ def test_a_table_shows_median_and_spread() -> None:
     ("name", "fields"),
     [
         ("aggregator", {"observations_per_second", "of_limit", "cost_of_10000_cameras_150"}),
-        ("heatmap_commit", {"p50_ms", "p95_ms", "file_bytes", "p50_last_tenth_ms"}),
+        (
+            "heatmap_commit",
+            {
+                "p50_ms",
+                "p95_ms",
+                "file_bytes",
+                "p50_last_tenth_ms",
+                "memory_growth_mb",
+                "deltalake_p50_ms",
+                "s3_p50_ms",
+            },
+        ),
         ("detector", {"cpu_ms", "least"}),
         ("recogniser", {"cpu_ms", "least"}),
-        ("decode", {"frames_per_second"}),
+        ("decode", {"frames_per_second", "frames_left"}),
         ("ingest", {"recordings_per_second", "mb_per_second", "of_curl"}),
         pytest.param(
             "startup",
@@ -60,7 +71,11 @@ def test_a_table_shows_median_and_spread() -> None:
             {"clips_per_second", "of_ideal", "on_paper"},
             marks=[pytest.mark.slow, pytest.mark.kafka, pytest.mark.timeout(300)],
         ),
-        pytest.param("pipeline", {"frames_per_second", "of_limit"}, marks=[pytest.mark.slow, pytest.mark.timeout(300)]),
+        pytest.param(
+            "pipeline",
+            {"frames_per_second", "of_limit", "cpu_seconds_per_clip_second", "peak_memory_mb"},
+            marks=[pytest.mark.slow, pytest.mark.timeout(300)],
+        ),
     ],
 )
 def test_each_benchmark_ends_in_its_line_of_json(
