@@ -24,10 +24,10 @@ from services.inference.core.shares import Interval, Share
 from services.inference.core.stitch import KeepOptions, keep
 from services.inference.core.truth import Box, TruePlate, TruthError, normalise, parse_truth
 from services.inference.core.vote import VoteOptions
-from services.inference.follow import alone
+from services.inference.follow import MOST_MARGIN, alone
 from services.inference.models.detector import CONFIDENCE, INPUT_SIZE, Detector, Frame
 from services.inference.models.factory import Device, Runtime, create_detector, create_recogniser
-from services.inference.models.recogniser import crop_place, crop_plate
+from services.inference.models.recogniser import MARGIN, crop_place, crop_plate
 from services.runtime.errors import Stop
 
 _SURROUNDINGS = 0.25
@@ -48,6 +48,10 @@ def plates(
     input_size: Annotated[int, typer.Option(help="Longest side of the detector's input.")] = INPUT_SIZE,
     threads: Annotated[int, typer.Option(min=0, help="Threads of the detector; 0: all cores.")] = 0,
     runtime: Annotated[Runtime, typer.Option(help="What runs the networks on the CPU.")] = "auto",
+    crop_margin: Annotated[
+        float,
+        typer.Option(min=0.0, max=MOST_MARGIN, help="Of a box, how much of what surrounds it is read on each side."),
+    ] = MARGIN,
     formats: Annotated[
         str, typer.Option(help="National formats that may settle characters: names, countries; none: none.")
     ] = "",
@@ -61,7 +65,7 @@ def plates(
     try:
         known = _read_truth(images, truth)
         find = create_detector(device, detector, threads, confidence, input_size=input_size, runtime=runtime)
-        read = _reader(known, recogniser, VoteOptions(formats=choose(shipped(), formats)), runtime)
+        read = _reader(known, recogniser, VoteOptions(formats=choose(shipped(), formats)), runtime, crop_margin)
     except (Stop, TruthError, BadFormats, ValueError) as error:
         typer.echo(f"plateflow evaluate: {error}", err=True)
         raise typer.Exit(2) from error
@@ -137,7 +141,11 @@ def read_lines(path: Path, option: str) -> list[str]:
 
 
 def _reader(
-    known: dict[str, list[TruePlate]], weights: Path | None, options: VoteOptions, runtime: Runtime = "auto"
+    known: dict[str, list[TruePlate]],
+    weights: Path | None,
+    options: VoteOptions,
+    runtime: Runtime = "auto",
+    margin: float = MARGIN,
 ) -> Read:
     """Where all there is to say is which boxes are plates, no recogniser is loaded."""
     if all(plates and not any(plate.text for plate in plates) for plates in known.values()):
@@ -145,7 +153,8 @@ def _reader(
     model = create_recogniser(weights, runtime=runtime)
 
     def read(frame: Frame, boxes: Sequence[Box]) -> list[Reading]:
-        return [alone(one, options) for one in model.read([crop_plate(frame, box) for box in boxes])] if boxes else []
+        crops = [crop_plate(frame, box, margin) for box in boxes]
+        return [alone(one, options) for one in model.read(crops)] if crops else []
 
     return read
 

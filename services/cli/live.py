@@ -19,7 +19,7 @@ from services.inference.core.vote import Read, vote, weigh
 from services.inference.decode import DecodedFrame
 from services.inference.follow import sharpness
 from services.inference.models.detector import Detection, is_plate
-from services.inference.models.recogniser import ALPHABET, Recogniser, crop_plate
+from services.inference.models.recogniser import ALPHABET, MARGIN, Recogniser, crop_plate
 
 RATE_OVER_S = 2.0
 
@@ -35,8 +35,8 @@ class _Track:
 class Live(Output):
     """Draws each frame and hands it to ``show``."""
 
-    def __init__(self, recogniser: Recogniser, show: Callable[[Image], None]) -> None:
-        self._recogniser, self._show = recogniser, show
+    def __init__(self, recogniser: Recogniser, show: Callable[[Image], None], margin: float = MARGIN) -> None:
+        self._recogniser, self._show, self._margin = recogniser, show, margin
         self._tracks: dict[int, _Track] = {}
         self._shown_s: deque[float] = deque()
 
@@ -59,7 +59,7 @@ class Live(Output):
             if number is None or not is_plate(one.label):
                 continue
             track = self._tracks.setdefault(number, _Track())
-            crop = crop_plate(image, (one.x, one.y, one.w, one.h))
+            crop = crop_plate(image, (one.x, one.y, one.w, one.h), self._margin)
             clear = sharpness(crop) * one.w
             if clear > track.clear:
                 track.clear = clear

@@ -62,6 +62,7 @@ def check(wishes: Wishes, sources: Iterable[Source]) -> None:
 def build(
     wishes: Wishes,
     recogniser: Recogniser,
+    margin: float,
     config: Config,
     inputs: int,
     append: bool,
@@ -79,7 +80,7 @@ def build(
     if wishes.positions is not None:
         outputs.append(Positions(wishes.positions, config, append))
     if wishes.debug is not None:
-        outputs.append(EveryReading(wishes.debug, recogniser, append))
+        outputs.append(EveryReading(wishes.debug, recogniser, margin, append))
     if wishes.crops is not None:
         outputs.append(Crops(wishes.crops, wishes.crops_min_conf, wishes.crops_limit))
     if wishes.annotate is not None or wishes.frames is not None:
@@ -87,5 +88,5 @@ def build(
     if wishes.latency:
         outputs.append(Latency())
     if window is not None:
-        outputs.append(Live(recogniser, window.show))
+        outputs.append(Live(recogniser, window.show, margin))
     return Outputs(outputs)

@@ -28,7 +28,7 @@ from services.inference.core.vote import Read, vote
 from services.inference.decode import DecodedFrame
 from services.inference.follow import Followed
 from services.inference.models.detector import is_plate
-from services.inference.models.recogniser import ALPHABET, Recogniser, crop_plate
+from services.inference.models.recogniser import ALPHABET, MARGIN, Recogniser, crop_plate
 from services.inference.result import TrackResult
 from services.runtime.errors import SettingsError
 
@@ -211,8 +211,8 @@ class EveryReading(Output):
         "raw_text", "text", "char_probs",
     )  # fmt: skip
 
-    def __init__(self, path: Path, recogniser: Recogniser, append: bool = False) -> None:
-        self._path, self._recogniser = path, recogniser
+    def __init__(self, path: Path, recogniser: Recogniser, margin: float = MARGIN, append: bool = False) -> None:
+        self._path, self._recogniser, self._margin = path, recogniser, margin
         self._file = writing(path, append)
         self._rows = csv.writer(self._file, delimiter=";", lineterminator="\n")
         self._written = 0
@@ -224,7 +224,8 @@ class EveryReading(Output):
 
     def frame(self, frame: DecodedFrame, found: Found) -> None:
         plates = [one for _, one in found if is_plate(one.label)]
-        readings = iter(self._recogniser.read([crop_plate(frame.image, (p.x, p.y, p.w, p.h)) for p in plates]))
+        crops = [crop_plate(frame.image, (p.x, p.y, p.w, p.h), self._margin) for p in plates]
+        readings = iter(self._recogniser.read(crops))
         for number, one in found:
             raw, text, sure = "", "", ""
             if is_plate(one.label):

@@ -186,6 +186,7 @@ class _Run:
         return outputs_build.build(
             self.job.wishes,
             recogniser,
+            self.settings.crop_margin,
             self.config,
             inputs,
             self.job.append,

@@ -33,6 +33,7 @@ from services.cli.run_show import print_table
 from services.cli.times import parse_time
 from services.cli.zones import gate_of
 from services.contracts.kerberos import BadEvent, parse_key
+from services.inference.follow import MOST_MARGIN
 from services.inference.gates import Gates
 from services.inference.models.factory import Device
 from services.inference.settings import PipelineSettings
@@ -171,6 +172,15 @@ def run(
         Path | None, _option(FILES, "`id,x,y` of each object in each frame: on the plan, else in pixels.")
     ] = None,
     debug: Annotated[Path | None, _option(FILES, "CSV of each box of each frame with what it reads by itself.")] = None,
+    crop_margin: Annotated[
+        float | None,
+        _option(
+            READING,
+            "How much of what surrounds a plate is read with it on each side, in parts of its size. Else 0.06.",
+            min=0,
+            max=MOST_MARGIN,
+        ),
+    ] = None,
     formats: Annotated[
         str | None, _option(READING, "National formats that may settle a near-tied character: ru,eu; all; none.")
     ] = None,
@@ -230,6 +240,7 @@ def run(
     job = Job(paths, out, _camera_name(camera), first_ms, kind, separate, max_width, append, give_up, for_s, wishes)
     also = gate_of(zone or [], mask or [])
     reading = {
+        "PLATEFLOW_CROP_MARGIN": crop_margin,
         "PLATEFLOW_FORMATS": formats,
         "PLATEFLOW_REPLACEMENTS": replace,
         "PLATEFLOW_CYRILLIC": cyrillic or None,

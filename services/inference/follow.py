@@ -23,11 +23,11 @@ from services.inference.core.spread import Spread
 from services.inference.core.stitch import divide
 from services.inference.core.vote import Read, VoteOptions, vote, weigh
 from services.inference.models.detector import Detection
-from services.inference.models.recogniser import ALPHABET, CharacterReading, crop_place, crop_plate
+from services.inference.models.recogniser import ALPHABET, MARGIN, CharacterReading, crop_place, crop_plate
 from services.inference.result import Shot
 
 Image = NDArray[np.uint8]
-_SURROUNDINGS = 0.5  # of the box's width and height, on each side
+MOST_MARGIN = _SURROUNDINGS = 0.5  # of the box's width and height, on each side
 _COMMON_HEIGHT = 32
 _JPEG_QUALITY = 92
 _SURE = 0.5  # a reading with a character below this says nothing about which vehicle it is
@@ -43,17 +43,19 @@ class Picture:
     image: Image
     box: Box
     sharpness: float
+    margin: float
+    """Of the box, how much of what surrounds it is read on each side; MOST_MARGIN at most."""
 
     @property
     def crop(self) -> Image:
         """What the recogniser reads."""
-        return crop_plate(self.image, self.box)
+        return crop_plate(self.image, self.box, self.margin)
 
     def quad(self, seen: Box, read: CharacterReading) -> Quad | None:
         """The corners that the recogniser found, in pixels of the frame in which the box is ``seen``."""
         if read.corners is None:
             return None
-        left, top, right, bottom = crop_place(self.image, self.box)
+        left, top, right, bottom = crop_place(self.image, self.box, self.margin)
         moved = (left + seen[0] - self.box[0], top + seen[1] - self.box[1])
         corners = read.corners.astype(np.float64) * (right - left, bottom - top) + moved
         a, b, c, d = ((round(float(x), 2), round(float(y), 2)) for x, y in corners)
@@ -76,6 +78,8 @@ class Followed:
     number: int
     label: str
     pictures: Spread[Picture]
+    margin: float = MARGIN
+    """Of its pictures."""
     observations: list[Observation] = field(default_factory=list)
     reads: list[Read] = field(default_factory=list)
     reading: Reading = field(default_factory=lambda: Reading("", "", 0.0))
@@ -87,7 +91,7 @@ class Followed:
         self.observations.append(Observation(time_ms, frame, box, detection.score))
         sharp = sharpness(crop_plate(image, box))
         number = len(self.observations) - 1
-        self.pictures.offer(time_ms, sharp * detection.w, lambda: _cut(image, box, number, sharp))
+        self.pictures.offer(time_ms, sharp * detection.w, lambda: _cut(image, box, number, sharp, self.margin))
 
     def read(self, readings: Sequence[tuple[Picture, CharacterReading]], options: VoteOptions) -> list[Followed]:
         """Takes in what was read in its pictures, in order of time, votes, and lets go of all pictures but
@@ -188,11 +192,11 @@ def sharpness(crop: Image) -> float:
     return float(round(cv2.Laplacian(small, cv2.CV_32F).var()))
 
 
-def _cut(image: Image, box: Box, observation: int, sharp: float) -> Picture:
+def _cut(image: Image, box: Box, observation: int, sharp: float, margin: float) -> Picture:
     x, y, w, h = box
     left, top = max(0, int(x - w * _SURROUNDINGS)), max(0, int(y - h * _SURROUNDINGS))
     right, bottom = int(x + w * (1 + _SURROUNDINGS)) + 1, int(y + h * (1 + _SURROUNDINGS)) + 1
-    return Picture(observation, image[top:bottom, left:right].copy(), (x - left, y - top, w, h), sharp)
+    return Picture(observation, image[top:bottom, left:right].copy(), (x - left, y - top, w, h), sharp, margin)
 
 
 def _jpeg(image: Image) -> bytes:

@@ -42,7 +42,7 @@ from services.inference.core.wording import WordingOptions, word
 from services.inference.decode import DecodedFrame, Decoder, Frames
 from services.inference.follow import Followed, Picture, join
 from services.inference.models.detector import Detection, Detector, is_plate
-from services.inference.models.recogniser import Recogniser
+from services.inference.models.recogniser import MARGIN, Recogniser
 from services.inference.result import RecordingResult, TrackResult
 from services.runtime import metrics
 
@@ -62,6 +62,8 @@ class PipelineOptions:
     """Labels that are followed; empty: all."""
     reads_per_track: int = 16
     """Pictures of a track that are read, at most; 0 reads all."""
+    crop_margin: float = MARGIN
+    """Of a plate's box, how much of what surrounds it is read on each side; MOST_MARGIN at most."""
     min_width: float = 20.0
     """Pixels; a smaller plate cannot be read."""
     min_height: float = 6.0
@@ -270,7 +272,7 @@ class _Work:
 
     def _begin(self, number: int, label: str) -> Followed:
         pictures = self._options.reads_per_track if is_plate(label) else 1
-        self._living[number] = Followed(number, label, Spread[Picture](pictures))
+        self._living[number] = Followed(number, label, Spread[Picture](pictures), self._options.crop_margin)
         return self._living[number]
 
     def _end(self, numbers: list[int]) -> None:

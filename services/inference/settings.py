@@ -15,6 +15,7 @@ from services.inference.core.tracker import TrackerOptions
 from services.inference.core.vote import VoteOptions
 from services.inference.core.wording import Rule, WordingOptions, parse_rules
 from services.inference.decode_wire import Limits
+from services.inference.follow import MOST_MARGIN
 from services.inference.models.detector import INPUT_SIZE, IOU
 from services.inference.pipeline import PipelineOptions
 from services.runtime.settings import (
@@ -120,6 +121,12 @@ class PipelineSettings(Settings):
         ge=0,
         description="Tracks of one recording with the same reading are one where no longer time lies between them.",
     )
+    crop_margin: float = Field(
+        default=_PIPELINE.crop_margin,
+        ge=0,
+        le=MOST_MARGIN,
+        description="How much of what surrounds a plate's box is read with it on each side, in parts of its size.",
+    )
     min_plate_width: float = Field(
         default=_PIPELINE.min_width, ge=1, description="Narrower plates are ignored; pixels of the recording."
     )
@@ -220,6 +227,7 @@ class PipelineSettings(Settings):
             read_batch=self.read_batch,
             classes=tuple(name for part in self.classes.split(",") if (name := part.strip())),
             reads_per_track=self.reads_per_track,
+            crop_margin=self.crop_margin,
             min_width=self.min_plate_width,
             min_height=self.min_plate_height,
             tracker=TrackerOptions(start_score=self.start_score, max_gap_ms=self.max_gap_ms),

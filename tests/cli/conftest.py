@@ -10,7 +10,7 @@ from services.cli import reading
 from services.contracts.messages import Models
 from services.inference.build import Inference
 from services.inference.decode import Decoder
-from services.inference.pipeline import Pipeline, PipelineOptions
+from services.inference.pipeline import Pipeline
 from services.inference.settings import PipelineSettings
 from tests.cli.command import Plateflow
 from tests.support.plates import ColourDetector, ColourReader
@@ -22,13 +22,17 @@ def plateflow(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.fixture
-def colours(monkeypatch: pytest.MonkeyPatch) -> Iterator[ColourDetector]:
+def reader() -> ColourReader:
+    return ColourReader()
+
+
+@pytest.fixture
+def colours(monkeypatch: pytest.MonkeyPatch, reader: ColourReader) -> Iterator[ColourDetector]:
     """`plateflow run` reads coloured rectangles, by real decoding, tracking, voting and aggregation."""
-    detector, reader, decoder = ColourDetector(), ColourReader(), Decoder(threads=1)
+    detector, decoder = ColourDetector(), Decoder(threads=1)
 
     def build(settings: PipelineSettings) -> Inference:
-        options = PipelineOptions(fps=settings.sample_fps, read_batch=1, min_width=settings.min_plate_width)
-        pipeline = Pipeline(detector, reader, decoder, options)
+        pipeline = Pipeline(detector, reader, decoder, settings.options)
         return Inference(pipeline, decoder, Models("stand-in", "stand-in"), reader)
 
     monkeypatch.setattr(reading, "build_inference", build)

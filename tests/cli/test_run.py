@@ -341,6 +341,7 @@ def test_the_folder_of_an_aggregator_is_refused(tmp_path: Path, plateflow: Plate
         (["--start", "-5"], "'-5' is no time"),
         (["--camera", "a\nb"], "--camera"),
         (["--fps", "500"], "--fps"),
+        (["--crop-margin", "0.6"], "--crop-margin"),
         (["--device", "tpu"], "--device"),
         (["--cameras", "nowhere.yaml"], "cannot read nowhere.yaml"),
     ],

@@ -364,6 +364,17 @@ def test_every_box_of_every_frame_can_be_looked_at(tmp_path: Path, plateflow: Pl
     assert len(first["char_probs"].split()) == 8
 
 
+@pytest.mark.usefixtures("colours")
+@pytest.mark.parametrize(("options", "size"), [([], (68, 18)), (["--crop-margin", "0.25"], (90, 24))])
+def test_so_much_of_what_surrounds_a_plate_is_read_as_is_wished(
+    options: list[str], size: tuple[int, int], tmp_path: Path, plateflow: Plateflow, reader: ColourReader
+) -> None:
+    video = write_clip(tmp_path / "a.mp4", [(k * 250, scene((BLUE, 150, 100))) for k in range(4)])
+
+    assert plateflow("run", video, *options, "--debug", tmp_path / "debug.csv") == 0
+    assert np.abs(np.array(list(reader.sizes)) - size).max() <= 3
+
+
 # ---- what is shown meanwhile -------------------------------------------------------------------------------
 def test_the_rate_is_told_from_the_second_frame_on_and_traces_end(tmp_path: Path) -> None:
     shown: list[Image] = []

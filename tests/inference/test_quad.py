@@ -8,23 +8,23 @@ from hypothesis import strategies as st
 
 from services.inference.core.spread import Spread
 from services.inference.core.vote import VoteOptions
-from services.inference.follow import Followed, Picture
+from services.inference.follow import MOST_MARGIN, Followed, Picture
 from services.inference.models.detector import Detection
 from services.inference.models.recogniser import ALPHABET, CharacterReading, crop_place
 
 
-@given(st.floats(0, 580), st.floats(0, 440), st.floats(8, 300), st.floats(6, 90))
+@given(st.floats(0, 580), st.floats(0, 440), st.floats(8, 300), st.floats(6, 90), st.floats(0, MOST_MARGIN))
 def test_corners_at_the_crops_corners_are_the_place_of_the_crop_in_the_frame(
-    x: float, y: float, wide: float, high: float
+    x: float, y: float, wide: float, high: float, margin: float
 ) -> None:
     frame = np.zeros((480, 640, 3), np.uint8)
-    track = Followed(0, "plate", Spread[Picture](4))
+    track = Followed(0, "plate", Spread[Picture](4), margin)
     track.see(1000, 0, Detection(x, y, wide, high, 0.9), frame)
     whole = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
     picture = track.pictures.kept()[0].item
     track.read([(picture, _read("K47MX", whole))], VoteOptions())
     quad = track.observations[0].quad
-    left, top, right, bottom = crop_place(frame, (x, y, wide, high))
+    left, top, right, bottom = crop_place(frame, (x, y, wide, high), margin)
     assert quad is not None
     assert np.abs(np.array(quad) - [[left, top], [right, top], [right, bottom], [left, bottom]]).max() <= 1.01
 

@@ -46,7 +46,9 @@ def test_the_environment_reaches_the_pipeline() -> None:
     assert (settings.options.fps, settings.device, settings.limits.memory_mb) == (5.0, "cpu", 512)
 
 
-@pytest.mark.parametrize(("name", "value"), [("DEVICE", "tpu"), ("SAMPLE_FPS", "-1"), ("DETECT_SIZE", "500")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("DEVICE", "tpu"), ("SAMPLE_FPS", "-1"), ("DETECT_SIZE", "500"), ("CROP_MARGIN", "0.6")]
+)
 def test_a_wrong_value_is_reported_by_name(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"PLATEFLOW_{name}"):
         load(InferenceSettings, KAFKA | {f"PLATEFLOW_{name}": value})

@@ -48,6 +48,8 @@ class ColourReader:
 
     def __init__(self) -> None:
         self.batches: list[int] = []
+        self.sizes: set[tuple[int, int]] = set()
+        """Width and height of the crops."""
 
     def read(self, crops: Sequence[Image]) -> list[CharacterReading]:
         self.batches.append(len(crops))
@@ -55,6 +57,7 @@ class ColourReader:
 
     def _reading(self, crop: Image) -> CharacterReading:
         height, width = crop.shape[:2]
+        self.sizes.add((width, height))
         middle = crop[height // 4 : -(height // 4) or None, width // 4 : -(width // 4) or None]
         channels = middle.reshape(-1, 3).mean(axis=0)
         text = next(text for colour, text in TEXTS.items() if int(np.argmax(colour)) == int(channels.argmax()))

@@ -29,6 +29,8 @@ ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 INPUT_SIZE = (64, 192)  # height, width of the grey picture that the network takes
 ROWS, COLUMNS = 2, 40  # of the network's answer: rows of a plate, places of a row
 _TOGETHER = 8
+MARGIN = 0.06
+"""Of a plate's box, how much of what surrounds it is read on each side."""
 WEIGHTS = Path(__file__).parent.parent / "weights" / "recogniser.onnx"
 
 Image = NDArray[np.uint8]
@@ -71,7 +73,7 @@ class Recogniser(Protocol):
     def read(self, crops: Sequence[Image]) -> list[CharacterReading]: ...
 
 
-def crop_plate(frame: Image, box_xywh: Sequence[float], margin: float = 0.06) -> Image:
+def crop_plate(frame: Image, box_xywh: Sequence[float], margin: float = MARGIN) -> Image:
     """The part of `frame` (h, w, 3) that the recogniser expects: the detector's box (pixels) grown by
     `margin` of its size on each side, cut at the frame's edges. Raises ValueError for a box that lies outside
     the frame."""
@@ -79,7 +81,7 @@ def crop_plate(frame: Image, box_xywh: Sequence[float], margin: float = 0.06) ->
     return frame[y0:y1, x0:x1]
 
 
-def crop_place(frame: Image, box_xywh: Sequence[float], margin: float = 0.06) -> tuple[int, int, int, int]:
+def crop_place(frame: Image, box_xywh: Sequence[float], margin: float = MARGIN) -> tuple[int, int, int, int]:
     """Left, top, right and bottom of `crop_plate` in the frame's pixels."""
     x, y, width, height = box_xywh
     rows, columns = frame.shape[:2]
