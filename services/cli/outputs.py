@@ -52,6 +52,7 @@ FLUSH_S = 1.0
 COLUMNS = (
     "plate", "camera", "first_seen", "last_seen", "confidence", "raw", "direction", "heading_deg", "speed_mps",
     "observations", "sightings", "first_seen_ms", "last_seen_ms", "recording", "passage_id", "continues", "best_shot",
+    "country",
 )  # fmt: skip
 
 
@@ -206,14 +207,16 @@ def _keep_lines(path: Path, wanted: Callable[[bytes], bool]) -> None:
 
 
 def _keep_rows(path: Path, keys: set[str]) -> None:
+    """Also gives a table of an earlier version the columns that it had not."""
     if not path.exists():
         return
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
-    kept = [one for one in rows[1:] if len(one) == len(COLUMNS) and one[COLUMNS.index("recording")] in keys]
-    if len(kept) < len(rows) - 1:
+    had = rows[0] if rows else []
+    kept = [one for one in rows[1:] if len(one) == len(had) and one[COLUMNS.index("recording")] in keys]
+    if len(kept) < len(rows) - 1 or 0 < len(had) < len(COLUMNS):
         with path.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows([COLUMNS, *kept])
+            csv.writer(file).writerows([COLUMNS, *([*one, *[""] * (len(COLUMNS) - len(had))] for one in kept)])
 
 
 class _Named(msgspec.Struct):
@@ -230,7 +233,7 @@ def row(passage: Passage) -> tuple[object, ...]:
         passage.plate, passage.camera, rfc3339(passage.first_seen_ms), rfc3339(passage.last_seen_ms),
         passage.confidence, passage.raw, passage.direction, passage.heading_deg, passage.speed_mps,
         passage.observations, passage.sightings, passage.first_seen_ms, passage.last_seen_ms, passage.key, passage.id,
-        passage.continues, passage.best.path if passage.best else None,
+        passage.continues, passage.best.path if passage.best else None, passage.country,
     )  # fmt: skip
 
 

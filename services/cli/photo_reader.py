@@ -34,6 +34,8 @@ class Plate(msgspec.Struct, frozen=True):
     box: Box
     corners: Quad | None
     label: str
+    country: str
+    """Two letters; empty where the text is of no country's formats, or of several's."""
 
 
 class Photo(msgspec.Struct, frozen=True):
@@ -78,5 +80,6 @@ class PhotoReader:
 def _plate(track: TrackResult) -> Plate:
     seen, read = track.observations[0], track.reading
     return Plate(
-        read.text, read.raw, read.confidence, read.confidences, seen.detection, seen.box, seen.quad, track.label
-    )
+        read.text, read.raw, read.confidence, read.confidences, seen.detection, seen.box, seen.quad, track.label,
+        read.country,
+    )  # fmt: skip

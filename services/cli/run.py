@@ -283,6 +283,7 @@ def summary(tally: Tally, seconds: float) -> dict[str, object]:
                 "first_seen": one.first_seen_ms,
                 "last_seen": one.last_seen_ms,
                 "confidence": one.confidence,
+                "country": one.country,
             }
             | ({} if one.plate else {"label": one.label})
             for one in tally.passages

@@ -149,7 +149,7 @@ class RunShow:
 
 
 def print_table(passages: Sequence[Passage], out: Path | None, to_stderr: bool) -> None:
-    """Plate, camera, first and last seen, confidence, one row for each passage."""
+    """Plate, camera, first and last seen, confidence, one row for each passage; its country, where any has one."""
     on_terminal = (sys.stderr if to_stderr else sys.stdout).isatty()
     console = Console(stderr=to_stderr, highlight=False, width=None if on_terminal else WIDE)
     if passages:
@@ -157,8 +157,11 @@ def print_table(passages: Sequence[Passage], out: Path | None, to_stderr: bool) 
         for heading in ("plate", "camera", "first seen", "last seen"):
             table.add_column(heading, no_wrap=heading != "camera", overflow="fold")
         table.add_column("confidence", justify="right")
+        countries = any(one.country for one in passages[:SHOWN])
+        if countries:
+            table.add_column("country")
         for one in passages[:SHOWN]:
-            table.add_row(*map(Text, _cells(one)))
+            table.add_row(*map(Text, (*_cells(one), one.country) if countries else _cells(one)))
         console.print(table)
     else:
         console.print("no number plate was read")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
@@ -141,3 +141,10 @@ def names(text: str, formats: Iterable[Format]) -> tuple[str, ...]:
     found = [one for one in formats if one.matches(text)]
     special = [one.name for one in found if not one.general]
     return tuple(special or [one.name for one in found])
+
+
+def country(of: Collection[str], formats: Iterable[Format]) -> str:
+    """The country of the formats of these names; empty where they are of several, and for general ones, which say
+    little about it."""
+    found = {one.country for one in formats if one.name in of and not one.general}
+    return found.pop() if len(found) == 1 else ""

@@ -93,6 +93,8 @@ class Reading(msgspec.Struct, frozen=True):
     confidences: tuple[Probability, ...] = ()
     formats: tuple[str, ...] = ()
     """Names of the national formats that the decided text is of; none where it is of no known one."""
+    country: str = ""
+    """Country of these formats, two letters (ISO 3166); empty where they are of several, or there is none."""
 
 
 class BestShot(msgspec.Struct, frozen=True):
@@ -180,6 +182,8 @@ class Plate(RunMessage, frozen=True, kw_only=True):
     """The camera has a homography, but this point lies beyond the horizon or off the plan."""
     label: str = "plate"
     best: BestShot | None = None
+    country: str = ""
+    """As in the track's reading."""
 
 
 class Passage(RunMessage, frozen=True, kw_only=True):
@@ -206,6 +210,8 @@ class Passage(RunMessage, frozen=True, kw_only=True):
     """Id of the passage of the same vehicle in another recording, or earlier in this one, that this one prolongs."""
     label: str = "plate"
     best: BestShot | None = None
+    country: str = ""
+    """As in the track's reading."""
 
 
 class DeadLetter(Message, frozen=True, kw_only=True):

@@ -33,6 +33,14 @@ def test_sightings_come_before_their_passage_with_the_camera_as_key() -> None:
     assert (passage.first_seen_ms, passage.last_seen_ms, passage.sightings) == (NOON_MS, NOON_MS + 200, 2)
 
 
+def test_sightings_and_passages_carry_the_country_of_the_reading() -> None:
+    seen = track([NOON_MS])
+    seen = msgspec.structs.replace(seen, reading=msgspec.structs.replace(seen.reading, country="RU"))
+    plate, passage = handler().handle(record(0, seen))
+
+    assert (decode(plate.value, Plate).country, decode(passage.value, Passage).country) == ("RU", "RU")
+
+
 def test_messages_carry_the_headers_of_a_cloud_event() -> None:
     plate, passage = handler().handle(record(0, track([NOON_MS + 7])))
 

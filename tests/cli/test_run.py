@@ -113,6 +113,7 @@ def test_the_table_for_spreadsheets_says_the_same(done: Done) -> None:
     assert (int(row["first_seen_ms"]), int(row["last_seen_ms"])) == (passage["first_seen"], passage["last_seen"])
     assert row["first_seen"].startswith("2026-06-16T") and row["first_seen"].endswith("Z")
     assert float(row["confidence"]) == passage["confidence"]
+    assert row["country"] == passage["country"] == "RU"
 
 
 def test_every_sighting_is_in_the_parquet_of_both_planes(done: Done) -> None:
@@ -192,6 +193,29 @@ def test_plain_files_of_one_camera_follow_each_other_and_none_suppresses_another
         ("K777KK77", "yard", 0, 1750),
     ]
     assert len((tmp_path / "out" / "plates.jsonl").read_text().splitlines()) == 24
+
+
+@pytest.mark.usefixtures("detector")
+def test_the_table_of_passages_says_of_which_country_a_plate_is(tmp_path: Path, plateflow: Plateflow) -> None:
+    assert plateflow("run", clip(tmp_path / "gate.mp4")) == 0
+
+    heading, row = (line.split() for line in plateflow.out.splitlines() if "plate" in line or "A123BC77" in line)
+    assert (heading[-2], row[-2]) == ("country", "RU")
+
+
+@pytest.mark.usefixtures("detector")
+def test_a_table_of_a_version_that_knew_no_countries_is_continued(tmp_path: Path, plateflow: Plateflow) -> None:
+    out, first, second = tmp_path / "out", clip(tmp_path / "a.mp4"), clip(tmp_path / "b.mp4", RED)
+    assert plateflow("run", first, "--out", out) == 0
+    table = out / "passages.csv"
+    table.write_bytes(b"".join(line.rpartition(b",")[0] + b"\r\n" for line in table.read_bytes().splitlines()))
+
+    assert plateflow("run", second, "--out", out, "--append") == 0
+    with table.open(encoding="utf-8", newline="") as file:
+        assert [(row["plate"], row["country"]) for row in csv.DictReader(file)] == [
+            ("A123BC77", ""),
+            ("K777KK77", "RU"),
+        ]
 
 
 @pytest.mark.usefixtures("detector")

@@ -88,7 +88,7 @@ def test_a_photo_in_a_form_is_read_with_box_corners_and_confidences(server: Serv
     (one,) = answer.json()["photos"]
     assert (one["name"], one["width"], one["height"]) == ("car.jpg", 640, 480)
     (plate,) = one["plates"]
-    assert plate["plate"] == PLATE
+    assert (plate["plate"], plate["country"]) == (PLATE, "RU")
     assert 0.5 < plate["confidence"] <= 1 and len(plate["confidences"]) == len(PLATE)
     x, y, w, h = plate["box"]
     assert abs(x - 216) < 15 and abs(y - 330) < 15 and abs(w - 208) < 30 and abs(h - 45) < 20

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.contracts.formats import BadFormats, choose, names, parse, shipped
+from services.contracts.formats import BadFormats, choose, country, names, parse, shipped
 
 
 def test_the_table_holds_forty_formats_or_more_of_the_countries_promised() -> None:
@@ -40,6 +40,21 @@ def test_a_made_up_plate_is_of_its_format(text: str, name: str) -> None:
 def test_a_general_format_names_only_what_no_other_does() -> None:
     assert "us-general" not in names("ABC1234", shipped())
     assert names("1A2B3C", shipped()) == ("us-general",)
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("K123MX77", "RU"),
+        ("34ABC123", "TR"),
+        ("AB123CD", ""),
+        ("1A2B3C", ""),
+        ("K#23MX77", ""),
+    ],
+    ids=["two formats of one country", "another country", "several", "a general one", "undecided"],
+)
+def test_a_plate_has_a_country_where_all_of_its_formats_are_of_one(text: str, where: str) -> None:
+    assert country(names(text, shipped()), shipped()) == where
 
 
 def test_formats_are_chosen_by_country_union_and_name() -> None:

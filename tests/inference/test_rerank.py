@@ -35,10 +35,11 @@ def sure(text: str) -> list[dict[str, float]]:
 def test_a_near_tied_look_alike_is_settled_by_the_format_and_raw_keeps_what_led() -> None:
     places = [*sure("K"), {"O": 0.5, "0": 0.45}, *sure("21MX77")]
     reading = vote([read(*places)], ALPHABET, ALL)
-    assert (reading.text, reading.raw, reading.formats) == (
+    assert (reading.text, reading.raw, reading.formats, reading.country) == (
         "K021MX77",
         "KO21MX77",
         ("ru-private", "ru-private-two-row"),
+        "RU",
     )
     assert vote([read(*places)], ALPHABET).text == "K#21MX77"
 

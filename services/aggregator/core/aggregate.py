@@ -251,6 +251,7 @@ class _Reckoning:
             off_plan=ground is not None and not on,
             label=track.label,
             best=track.best,
+            country=reading.country,
         )
 
     def _passage(self, sightings: int, continues: str | None) -> Passage:
@@ -281,6 +282,7 @@ class _Reckoning:
             continues=continues,
             label=track.label,
             best=track.best,
+            country=reading.country,
         )
 
     def _motion(self) -> tuple[float | None, float | None]:

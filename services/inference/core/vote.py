@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.contracts.formats import Format, names
+from services.contracts.formats import Format, country, names
 from services.contracts.messages import Reading
 from services.inference.core.alignment import UNDECIDED
 from services.inference.core.evidence import Pairs, evidence
@@ -89,12 +89,14 @@ def vote(reads: Sequence[Read], alphabet: str, options: VoteOptions | None = Non
     characters = [_decide(one, alphabet, options, places[i] if places else None) for i, one in enumerate(kept)]
     shares = tuple(share for _, _, share in characters)
     text = "".join(decided for decided, _, _ in characters)
+    found = names(text, options.formats)
     return Reading(
         text=text,
         raw="".join(letter for _, letter, _ in characters),
         confidence=round(math.prod(shares), _DIGITS) if shares else 0.0,
         confidences=shares,
-        formats=names(text, options.formats),
+        formats=found,
+        country=country(found, options.formats),
     )
 
 
