@@ -23,7 +23,7 @@ import typer
 from services.aggregator.core.config import Camera
 from services.aggregator.core.trajectories import KMH, Trajectory, trajectories
 from services.aggregator.picture import NothingToDraw, Plane, span
-from services.aggregator.style import STYLES, Tone
+from services.aggregator.style import NARROWEST, STYLES, WIDEST, Tone
 from services.aggregator.tables import BadFile
 from services.cli.background import NoPicture, read_background
 from services.cli.heatmap_files import Files, Unusable, expand, in_folder, of_files
@@ -75,6 +75,9 @@ def tracks(
         Path | None, typer.Option("--csv", metavar="FILE.csv", help="Write a line per track: plate, times, speed.")
     ] = None,
     style: Annotated[Tone, typer.Option(help="A light or a dark page.")] = "light",
+    width: Annotated[
+        int | None, typer.Option(min=NARROWEST, max=WIDEST, help="Pixels across; text stays readable at any.")
+    ] = None,
 ) -> None:
     """Draw the ways that vehicles took, with arrows, and how fast they were where the camera is calibrated.
 
@@ -115,6 +118,7 @@ def tracks(
         TracksPicture(name, plane, found, size, period, left_out, metres, below, points, lines, plates),
         out,
         STYLES[style],
+        width,
     )
     if table is not None:
         _write(table, found, name)

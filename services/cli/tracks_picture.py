@@ -46,10 +46,11 @@ class TracksPicture:
     plates: bool
 
 
-def draw(scene: TracksPicture, out: Path, style: Style) -> Path:
-    """Writes a PNG."""
+def draw(scene: TracksPicture, out: Path, style: Style, across: int | None = None) -> Path:
+    """Writes a PNG, ``across`` pixels wide; None: as wide as suits it."""
     width, height = scene.size
-    page = Page(min(NATURAL, round(max(TALLEST / (height / width) + LEFT + RIGHT, SLIM) * Page(NATURAL).dpi)))
+    natural = min(NATURAL, round(max(TALLEST / (height / width) + LEFT + RIGHT, SLIM) * Page(NATURAL).dpi))
+    page = Page(across or natural)
     head = heading(page, f"{scene.camera}: {_what(scene)}", _facts(scene), page.inches - LEFT - 0.2)
     wide = page.inches - LEFT - RIGHT
     tall = min(wide * height / width, max(TALLEST, page.inches))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -15,11 +17,12 @@ from services.aggregator.core.config import Camera, Config
 from services.aggregator.local import LocalAggregator
 from services.aggregator.picture import Heatmap
 from services.contracts.messages import Box, Reading
+from services.inference.models.detector import Detection
 from tests.aggregator.build import HOUR_MS, NOON_MS, track
 from tests.cli.command import Plateflow
 from tests.cli.test_heatmap import CAMERA, OTHER, write
 from tests.support.plates import ColourDetector
-from tests.support.video import write_clip
+from tests.support.video import Image, write_clip
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +206,26 @@ def test_what_was_read_of_a_video_can_be_kept_and_drawn_again(
     said = plateflow.out
     assert plateflow("heatmap", tmp_path / "kept", "--out", again) == 0
     assert plateflow.out == said.replace("a.png", "b.png")
+
+
+def test_ctrl_c_ends_the_reading_of_a_video_and_what_was_seen_is_drawn(
+    tmp_path: Path, plateflow: Plateflow, colours: ColourDetector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detect = colours.detect
+
+    def press_ctrl_c_in_the_third_batch(frames: Sequence[Image]) -> list[list[Detection]]:
+        if len(colours.batches) == 2:
+            signal.raise_signal(signal.SIGINT)
+        return detect(frames)
+
+    monkeypatch.setattr(colours, "detect", press_ctrl_c_in_the_third_batch)
+
+    assert plateflow("heatmap", clip(tmp_path / "street.mp4"), "--out", tmp_path / "a.png") == 130
+    assert "stopped: what was read before is kept" in plateflow.err
+    sightings = int(plateflow.out.split()[0])
+    assert 0 < sightings < 20, "not all of the 20 frames"
+    assert cv2.imread(str(tmp_path / "a.png")) is not None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "street.mp4"]
 
 
 def test_a_video_without_plates_gives_a_sentence_and_no_picture(

@@ -66,6 +66,14 @@ def test_each_way_is_drawn_on_both_planes_and_its_speed_is_told(
         assert image is not None and min(image.shape[:2]) > 300
 
 
+@pytest.mark.parametrize("width", [400, 2000])
+def test_the_picture_is_as_wide_as_asked(width: int, data: Path, tmp_path: Path, plateflow: Plateflow) -> None:
+    for plane in ("image", "ground"):
+        assert plateflow("tracks", data, "--plane", plane, "--width", str(width), "--out", tmp_path / "t.png") == 0
+        image = cv2.imread(str(tmp_path / "t.png"))
+        assert image is not None and abs(image.shape[1] - width) <= 1
+
+
 def test_plates_and_times_choose_what_is_drawn(data: Path, tmp_path: Path, plateflow: Plateflow) -> None:
     out, table = tmp_path / "t.png", tmp_path / "t.csv"
 
@@ -110,6 +118,7 @@ def test_the_ways_lie_over_the_background_where_the_vehicles_were(
     ("options", "code", "complaint"),
     [
         (("--out", "t.jpg"), 2, "does not end in .png"),
+        (("--out", "t.png", "--width", "20"), 2, "--width"),
         (("--out", "t.png", "--no-points", "--no-lines"), 2, "neither is drawn"),
         (("--out", "t.png", "--from", "2000", "--to", "1000"), 2, "--from must lie before"),
         (("--out", "t.png", "--background", "none.png"), 2, "no such file"),
