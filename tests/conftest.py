@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support import kafka as kafka_support
 from tests.support import s3 as s3_support
@@ -17,6 +18,8 @@ from tests.support.cache import REPOSITORY
 from tests.support.kafka import Broker, KafkaServer
 from tests.support.s3 import S3Server
 
+settings.register_profile("unhurried", settings(), deadline=None)  # no test asserts a time, and machines are shared
+settings.load_profile("unhurried")
 KAFKA_FIXTURES = {"kafka", "own_kafka"}
 
 
