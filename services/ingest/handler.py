@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -118,8 +120,7 @@ class IngestHandler:
 
     def _fetch(self, event: RecordingEvent, path: str) -> Saved:
         try:
-            with tempfile.TemporaryDirectory(prefix="ingest-", dir=self._folder()) as folder:
-                file = Path(folder) / "recording.mp4"
+            with _new_file(self._folder()) as file:
                 fetched = self._download(event, file)
                 _check(file, fetched, event.file_size)
                 self._store.put_file(path, file)
@@ -140,6 +141,17 @@ class IngestHandler:
         metrics.FETCH_SECONDS.labels(fetched.how).observe(time.monotonic() - began, trail.exemplar())
         metrics.FETCHED_BYTES.labels(fetched.how).inc(fetched.transferred)
         return fetched
+
+
+@contextmanager
+def _new_file(folder: Path | None) -> Iterator[Path]:
+    """A file of our own for a while."""
+    descriptor, name = tempfile.mkstemp(prefix="ingest-", suffix=".mp4", dir=folder)
+    os.close(descriptor)
+    try:
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
 
 
 def clip_path(recording: str, start_ms: int) -> str:

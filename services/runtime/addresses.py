@@ -14,16 +14,19 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import httpcore
-import httpx
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+from urllib3.util.connection import create_connection
 
 Resolve = Callable[[str, int], Sequence[str]]
 
 
-class ForbiddenAddress(httpcore.ConnectError):
+class ForbiddenAddress(HTTPError):
     """A name leads to an address that must not be connected to. The text names both."""
 
 
@@ -78,37 +81,68 @@ def look_up(host: str, port: int) -> Sequence[str]:
     return list(dict.fromkeys(str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
 
 
-class GuardedBackend(httpcore.NetworkBackend):
-    """Connects to checked addresses only."""
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Which addresses a host name may be connected to."""
 
-    def __init__(self, trusted: Collection[str], resolve: Resolve = look_up) -> None:
-        self._trusted = {host.lower() for host in trusted}
-        self._resolve = resolve
-        self._plain = httpcore.SyncBackend()
+    trusted: frozenset[str]
+    """Names, in small letters, that may lead anywhere."""
+    resolve: Resolve = look_up
 
-    def connect_tcp(self, host: str, port: int, *args: Any, **more: Any) -> httpcore.NetworkStream:
-        if host.lower() in self._trusted:
-            return self._plain.connect_tcp(host, port, *args, **more)
-        try:
-            addresses = self._resolve(host, port)
-        except OSError as error:
-            raise httpcore.ConnectError(f"{host} has no address: {error.strerror}") from error
+    def addresses(self, host: str, port: int) -> Sequence[str]:
+        """Those that may be tried, in order. OSError where there is none, ForbiddenAddress where none may."""
+        addresses = self.resolve(host, port)
+        if host.lower() in self.trusted:
+            return addresses
         reasons = {address: forbidden(address) for address in addresses}
         good = [address for address, reason in reasons.items() if not reason]
         if not good:
             told = ", ".join(f"{address} ({reason})" for address, reason in reasons.items())
             raise ForbiddenAddress(f"{host} leads to {told}")
-        for address in good[:-1]:
-            try:
-                return self._plain.connect_tcp(address, port, *args, **more)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                continue
-        return self._plain.connect_tcp(good[-1], port, *args, **more)
+        return good
 
 
-class GuardedTransport(httpx.HTTPTransport):
-    """httpx's own transport over that backend."""
+def guarded_pools(guard: Guard, **options: Any) -> PoolManager:
+    """A pool manager whose connections go to checked addresses only; ``options`` are its own."""
 
-    def __init__(self, backend: GuardedBackend, limits: httpx.Limits) -> None:
-        super().__init__(trust_env=False, limits=limits)
-        self._pool._network_backend = backend  # httpx has no other way to hand one over
+    class Plain(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return _connected(self, guard)
+
+    class Secure(HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return _connected(self, guard)
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    manager = PoolManager(**options)
+    manager.pool_classes_by_scheme = {"http": PlainPool, "https": SecurePool}
+    return manager
+
+
+def _connected(connection: HTTPConnection, guard: Guard) -> socket.socket:
+    """The socket of a connection, in place of urllib3's own look-up of the name."""
+    try:
+        addresses = guard.addresses(connection.host, connection.port)
+    except OSError as error:
+        raise NewConnectionError(connection, f"no address: {error.strerror}") from error
+    failure: HTTPError = NewConnectionError(connection, "no address")
+    for address in addresses:
+        try:
+            return create_connection(
+                (address, connection.port),
+                connection.timeout,
+                source_address=connection.source_address,
+                socket_options=connection.socket_options,
+            )
+        except TimeoutError as error:
+            failure = ConnectTimeoutError(connection, "the connection timed out")
+            failure.__cause__ = error
+        except OSError as error:
+            failure = NewConnectionError(connection, f"no connection: {error.strerror}")
+            failure.__cause__ = error
+    raise failure

@@ -12,6 +12,7 @@ import errno
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -89,12 +90,14 @@ class LocalStore:
         target = self.root / checked(path)
         try:
             self._incoming.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self._incoming) as directory:
-                temporary = Path(directory) / "file"
+            temporary = self._incoming / uuid.uuid4().hex
+            try:
                 fill(temporary)
                 temporary.chmod(READABLE_BY_ALL)
                 os.utime(temporary)
                 _rename(temporary, target)
+            finally:
+                temporary.unlink(missing_ok=True)
         except OSError as error:
             raise self._trouble(error) from error
 
@@ -110,10 +113,10 @@ class LocalStore:
 
     def _remove_abandoned(self, now_s: float) -> None:
         with suppress(FileNotFoundError):
-            for directory in self._incoming.iterdir():
+            for left in self._incoming.iterdir():
                 with suppress(FileNotFoundError):
-                    if now_s - directory.stat().st_mtime > ABANDONED_AFTER_S:
-                        shutil.rmtree(directory, ignore_errors=True)
+                    if now_s - left.stat().st_mtime > ABANDONED_AFTER_S:
+                        shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
 
     def _remove_empty(self, directory: Path) -> None:
         with suppress(OSError):  # not empty

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import logging
+import ssl
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,10 +21,12 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
-import httpx
+import certifi
 import msgspec
+import urllib3
+from urllib3.exceptions import HTTPError, LocationValueError, URLSchemeUnknown
 
-from services.runtime.addresses import ForbiddenAddress, GuardedBackend, GuardedTransport, Resolve, look_up, spelt_out
+from services.runtime.addresses import ForbiddenAddress, Guard, Resolve, guarded_pools, look_up, spelt_out
 from services.runtime.transfer import Obstacle, Saved, WayFailed, gunzip, reject_too_large, save, within
 
 REDIRECTS = 3
@@ -32,11 +35,14 @@ ANSWER_LIMIT = 1 << 20
 LIST_LIMIT = 64 << 20
 """Bytes of a list of recordings: some hundred thousand of them."""
 CONNECTIONS = 64
+PIECE = 1 << 18
+"""Bytes asked of a connection at a time: fewer, larger pieces leave the interpreter to the other threads."""
+Headers = dict[str, bytes]
 ALLOW = "add that host to PLATEFLOW_VAULT_ALLOWED_HOSTS to download from it"
 SPELL = "put the address itself into PLATEFLOW_VAULT_ALLOWED_HOSTS, if that is meant"
 _STALE = {400, 401, 403}
 """How storages answer a signed URL that expired."""
-_CHATTY = ("httpx", "httpcore", "boto3", "botocore", "urllib3", "s3transfer")
+_CHATTY = ("boto3", "botocore", "urllib3", "s3transfer")
 """Libraries that log URLs with their signatures, or headers with keys."""
 _OBSTACLES = {
     401: Obstacle.REFUSED,
@@ -66,12 +72,10 @@ class Account:
     own: bool = True
     """The configured keys, not those of an event."""
 
-    def headers(self, key: str | None = None, source: str = "") -> list[tuple[bytes, bytes]]:
+    def headers(self, key: str | None = None, source: str | None = None) -> Headers:
         """Bytes, since names of cameras are UTF-8 and not limited to Latin-1."""
-        values = {"AccessKey": self.access_key, "SecretAccessKey": self.secret}
-        if key is not None:
-            values |= {"FileName": key, "Provider": source}
-        return [(f"X-Kerberos-Storage-{name}".encode(), value.encode()) for name, value in values.items()]
+        values = {"AccessKey": self.access_key, "SecretAccessKey": self.secret, "FileName": key, "Provider": source}
+        return {f"X-Kerberos-Storage-{name}": one.encode() for name, one in values.items() if one is not None}
 
 
 class _Metadata(msgspec.Struct):
@@ -98,23 +102,25 @@ class VaultHttp:
             logging.getLogger(name).setLevel(logging.WARNING)
         self._allowed = {host.lower() for host in (*allowed, own_host) if host}
         self._limit = limit
-        trusted = [host for host in map(spelt_out, allowed) if host is not None]
-        limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
-        self._http = httpx.Client(
-            timeout=httpx.Timeout(read_timeout_s, connect=connect_timeout_s),
-            transport=GuardedTransport(GuardedBackend((own_host, *trusted), resolve), limits),
-            follow_redirects=False,
-            trust_env=False,
+        trusted = frozenset(host for host in (own_host.lower(), *map(spelt_out, allowed)) if host)
+        trust = ssl.create_default_context()  # the system's authorities, or those of SSL_CERT_FILE ...
+        trust.load_verify_locations(certifi.where())  # ... and the public ones, where the system has none
+        self._pools = guarded_pools(
+            Guard(trusted, resolve),
+            maxsize=CONNECTIONS,
+            timeout=urllib3.Timeout(connect=connect_timeout_s, read=read_timeout_s),
+            retries=False,
+            ssl_context=trust,
         )
 
     def close(self) -> None:
-        self._http.close()
+        self._pools.clear()
 
     def ping(self, account: Account) -> Ping:
         try:
-            with self._http.stream("POST", f"{account.api}/ping", headers=account.headers()) as response:
-                status = response.status_code  # its body is nothing to us, however long it is
-        except (httpx.HTTPError, httpx.InvalidURL):
+            with self._asked("POST", f"{account.api}/ping", account.headers()) as response:
+                status = response.status  # its body is nothing to us, however long it is
+        except HTTPError:
             return Ping.UNREACHABLE
         if status in (401, 403):
             return Ping.REFUSED
@@ -162,12 +168,13 @@ class VaultHttp:
         Its answer names the object in ``filename``, that of some versions in ``key``; one of them has the directory.
         """
         body = {"device": list(devices), "start": start_s, "end": end_s}
-        headers = [*account.headers(), (b"X-Kerberos-Storage-Provider", source.encode())]
+        headers = account.headers(source=source) | {"Content-Type": b"application/json"}
+        address = f"{account.api}/hls/metadata"
         try:
-            with self._http.stream("POST", f"{account.api}/hls/metadata", headers=headers, json=body) as response:
+            with self._asked("POST", address, headers, json.dumps(body).encode()) as response:
                 _check_api(response)
                 found = msgspec.json.decode(_read(response, LIST_LIMIT), type=list[_Metadata])
-        except httpx.HTTPError as error:
+        except HTTPError as error:
             raise WayFailed(Obstacle.UNAVAILABLE, f"Vault does not answer ({type(error).__name__})") from None
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise WayFailed(Obstacle.UNEXPECTED, "POST /hls/metadata answered no list of recordings", 200) from None
@@ -177,34 +184,49 @@ class VaultHttp:
         for _ in range(REDIRECTS + 1):
             if not self.is_allowed(url):
                 raise WayFailed(Obstacle.NOT_ALLOWED, f"a signed URL leads to {host_of(url)}: {ALLOW}")
-            with self._answer(url, []) as response:
-                if not response.has_redirect_location:
+            with self._answer(url, {}) as response:
+                elsewhere = response.get_redirect_location()
+                if not elsewhere:
                     _check_signed(response)
                     return self._save(response, into)
-                url = urljoin(url, response.headers["location"])
+                url = urljoin(url, elsewhere)
         raise WayFailed(Obstacle.UNEXPECTED, f"a signed URL redirects more than {REDIRECTS} times")
 
     @contextmanager
-    def _answer(self, url: str, headers: list[tuple[bytes, bytes]]) -> Iterator[httpx.Response]:
-        """A streamed GET; whatever httpx meets, also while the body is read, becomes WayFailed."""
+    def _answer(self, url: str, headers: Headers) -> Iterator[urllib3.BaseHTTPResponse]:
+        """A GET; whatever urllib3 meets, also while the body is read, becomes WayFailed."""
         try:
-            with self._http.stream("GET", url, headers=[*headers, (b"Accept-Encoding", b"gzip")]) as response:
+            with self._asked("GET", url, headers) as response:
                 yield response
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
+        except (LocationValueError, URLSchemeUnknown, ValueError) as error:
             raise WayFailed(Obstacle.UNEXPECTED, f"cannot be asked for ({type(error).__name__})", 0) from error
-        except httpx.HTTPError as error:
-            if isinstance(error.__cause__, ForbiddenAddress):
-                raise WayFailed(Obstacle.NOT_ALLOWED, f"{error.__cause__}: {SPELL}") from None
+        except ForbiddenAddress as error:
+            raise WayFailed(Obstacle.NOT_ALLOWED, f"{error}: {SPELL}") from None
+        except HTTPError as error:
             raise WayFailed(Obstacle.UNAVAILABLE, f"{host_of(url)} does not answer ({type(error).__name__})") from None
 
-    def _save(self, response: httpx.Response, into: Path) -> Saved:
+    @contextmanager
+    def _asked(
+        self, method: str, url: str, headers: Headers, body: bytes | None = None
+    ) -> Iterator[urllib3.BaseHTTPResponse]:
+        """An answer whose body is still to be read; what is left of it in the end goes with its connection."""
+        named = headers | {"Accept-Encoding": b"gzip"}
+        response = self._pools.urlopen(
+            method, url, headers=named, body=body, redirect=False, preload_content=False, decode_content=False
+        )
+        try:
+            yield response
+        finally:
+            response.close()
+
+    def _save(self, response: urllib3.BaseHTTPResponse, into: Path) -> Saved:
         announced = response.headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > self._limit:
             reject_too_large(self._limit)
         encoding = response.headers.get("content-encoding", "identity").lower()
         if encoding not in ("identity", "gzip"):
             raise WayFailed(Obstacle.UNEXPECTED, f"content-encoding {encoding[:20]!r} was not asked for", 200)
-        chunks = within(response.iter_raw())
+        chunks = within(_pieces(response, decoded=False))
         return save(gunzip(chunks) if encoding == "gzip" else chunks, into, self._limit)
 
 
@@ -222,23 +244,30 @@ def host_of(url: str) -> str:
         return "no host"
 
 
-def _read(response: httpx.Response, limit: int = ANSWER_LIMIT) -> bytes:
+def _pieces(response: urllib3.BaseHTTPResponse, decoded: bool) -> Iterator[bytes]:
+    """The body as it comes, without waiting for a piece to be full; ``decoded``: without its content encoding."""
+    while piece := response.read1(PIECE, decode_content=decoded):
+        yield piece
+
+
+def _read(response: urllib3.BaseHTTPResponse, limit: int = ANSWER_LIMIT) -> bytes:
     """A short answer, whole. WayFailed where it does not end, in bytes or in time."""
     answer = bytearray()
-    for chunk in within(response.iter_bytes()):
+    for chunk in within(_pieces(response, decoded=True)):
         answer += chunk
         if len(answer) > limit:
             raise WayFailed(Obstacle.UNEXPECTED, f"an answer of Vault is longer than {limit} bytes", 200)
     return bytes(answer)
 
 
-def _check_api(response: httpx.Response) -> None:
+def _check_api(response: urllib3.BaseHTTPResponse) -> None:
     """WayFailed unless Vault's API answered 200."""
-    status = response.status_code
+    status = response.status
     if status == 200:
         return
-    if response.has_redirect_location:
-        host = host_of(str(response.next_request.url)) if response.next_request else "elsewhere"
+    elsewhere = response.get_redirect_location()
+    if elsewhere:
+        host = host_of(elsewhere) if "//" in elsewhere else "another path"
         raise WayFailed(
             Obstacle.UNAVAILABLE,
             f"Vault redirects to {host}: set STORAGE_URI to the address behind it",
@@ -247,9 +276,9 @@ def _check_api(response: httpx.Response) -> None:
     raise WayFailed(_OBSTACLES.get(status, _by_class(status)), f"Vault answered {status}", status)
 
 
-def _check_signed(response: httpx.Response) -> None:
+def _check_signed(response: urllib3.BaseHTTPResponse) -> None:
     """WayFailed unless the storage behind a signed URL answered 200."""
-    status = response.status_code
+    status = response.status
     if status == 200:
         return
     if status in _STALE:
