@@ -1,4 +1,5 @@
-"""CPU milliseconds a plate of the recogniser by run-time, precision, batch and threads, from crop to text.
+"""CPU milliseconds a plate of the recogniser by run-time, precision, batch and threads, and of RapidOCR's, from crop to
+text.
 
 INT8 (`benchmarks.quantised`) has its accuracy beside it: drawn plates read exactly, of as many in full precision.
 """
@@ -12,7 +13,8 @@ import numpy as np
 
 from benchmarks import quantised
 from benchmarks.harness import alternate, last_line, medians, table
-from services.inference.models import openvino_network
+from services.inference.models import openvino_network, rapid_recogniser
+from services.inference.models.rapid_recogniser import RapidRecogniser
 from services.inference.models.recogniser import OnnxRecogniser, OpenVinoRecogniser, Recogniser
 from services.inference.training.plates import plate_text, render_plate
 
@@ -41,12 +43,14 @@ def _exact(count: int) -> dict[str, int]:
 def run(quick: bool) -> str:
     """The table and the JSON line."""
     makers: dict[str, Callable[[int], Recogniser]] = {"ONNX Runtime": lambda threads: OnnxRecogniser(threads=threads)}
-    fields: dict[str, object] = {}
     if openvino_network.available():
         makers["OpenVINO"] = lambda threads: OpenVinoRecogniser(threads=threads)
-    else:
-        fields["skipped"] = "OpenVINO: pip install 'plateflow[openvino]'"
     makers["ONNX Runtime in INT8"] = lambda threads: OnnxRecogniser(quantised.recogniser(), threads)
+    if rapid_recogniser.available():
+        makers["RapidOCR"] = lambda threads: RapidRecogniser(threads=threads)
+    skipped = [
+        f"{name}: pip install 'plateflow[{name.lower()}]'" for name in ("OpenVINO", "RapidOCR") if name not in makers
+    ]
     runs = {
         f"{name}, {threads} threads, batch {batch}": _reading(make(threads), batch)
         for name, make in makers.items()
@@ -55,7 +59,9 @@ def run(quick: bool) -> str:
     }
     figures = alternate(runs, 1 if quick else 9)
     middle = medians(figures)
-    fields |= {"cpu_ms": {name: round(value, 2) for name, value in middle.items()}}
+    fields: dict[str, object] = {"cpu_ms": {name: round(value, 2) for name, value in middle.items()}}
     fields["exact"] = _exact(20 if quick else 1000)
     fields["least"] = min(middle, key=lambda name: middle[name])
+    if skipped:
+        fields["skipped"] = "; ".join(skipped)
     return "\n".join([table("recogniser", "ms of CPU/plate", figures), last_line("recogniser", fields)])

@@ -70,6 +70,10 @@ def test_every_package_that_make_test_installs_is_pinned() -> None:
     assert installed_for("dev") - pinned - {"pip"} == set(), "pip comes with the Python that made the environment"
 
 
+def test_no_package_lays_another_opencv_over_the_headless_one() -> None:
+    assert {name for name in installed_for("dev") if name.startswith("opencv-")} == {"opencv-python-headless"}
+
+
 def test_make_help_lists_every_target() -> None:
     text = (REPOSITORY / "Makefile").read_text()
     offered = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)

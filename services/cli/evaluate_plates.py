@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -26,8 +27,8 @@ from services.inference.core.truth import Box, TruePlate, TruthError, normalise,
 from services.inference.core.vote import VoteOptions
 from services.inference.follow import MOST_MARGIN, alone
 from services.inference.models.detector import CONFIDENCE, INPUT_SIZE, Detector, Frame
-from services.inference.models.factory import Device, Runtime, create_detector, create_recogniser
-from services.inference.models.recogniser import MARGIN, crop_place, crop_plate
+from services.inference.models.factory import Device, Engine, Runtime, create_detector, create_recogniser
+from services.inference.models.recogniser import MARGIN, Recogniser, crop_place, crop_plate
 from services.runtime.errors import Stop
 
 _SURROUNDINGS = 0.25
@@ -44,6 +45,7 @@ def plates(
     device: Annotated[Device, typer.Option(help="Where the detector runs.")] = "auto",
     detector: Annotated[Path | None, typer.Option(help="Other detector weights.")] = None,
     recogniser: Annotated[Path | None, typer.Option(help="Other recogniser weights.")] = None,
+    engine: Annotated[Engine, typer.Option(help="What reads: our recogniser, or RapidOCR's.")] = "plateflow",
     confidence: Annotated[float, typer.Option(min=0.0, max=1.0, help="Least detection score.")] = CONFIDENCE,
     input_size: Annotated[int, typer.Option(help="Longest side of the detector's input.")] = INPUT_SIZE,
     threads: Annotated[int, typer.Option(min=0, help="Threads of the detector; 0: all cores.")] = 0,
@@ -65,7 +67,9 @@ def plates(
     try:
         known = _read_truth(images, truth)
         find = create_detector(device, detector, threads, confidence, input_size=input_size, runtime=runtime)
-        read = _reader(known, recogniser, VoteOptions(formats=choose(shipped(), formats)), runtime, crop_margin)
+        options = VoteOptions(formats=choose(shipped(), formats))
+        load = partial(create_recogniser, recogniser, runtime=runtime, engine=engine)
+        read = _reader(known, options, load, crop_margin)
     except (Stop, TruthError, BadFormats, ValueError) as error:
         typer.echo(f"plateflow evaluate: {error}", err=True)
         raise typer.Exit(2) from error
@@ -141,16 +145,12 @@ def read_lines(path: Path, option: str) -> list[str]:
 
 
 def _reader(
-    known: dict[str, list[TruePlate]],
-    weights: Path | None,
-    options: VoteOptions,
-    runtime: Runtime = "auto",
-    margin: float = MARGIN,
+    known: dict[str, list[TruePlate]], options: VoteOptions, load: Callable[[], Recogniser], margin: float = MARGIN
 ) -> Read:
     """Where all there is to say is which boxes are plates, no recogniser is loaded."""
     if all(plates and not any(plate.text for plate in plates) for plates in known.values()):
         return lambda _frame, boxes: [_NOTHING] * len(boxes)
-    model = create_recogniser(weights, runtime=runtime)
+    model = load()
 
     def read(frame: Frame, boxes: Sequence[Box]) -> list[Reading]:
         crops = [crop_plate(frame, box, margin) for box in boxes]

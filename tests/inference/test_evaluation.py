@@ -24,6 +24,8 @@ from services.inference.core.evaluation import (
 )
 from services.inference.core.shares import wilson
 from services.inference.core.truth import TruePlate, TruthError, normalise, parse_truth
+from services.inference.models import rapid_recogniser
+from services.inference.models.recogniser import WEIGHTS
 from services.inference.training.plates import render_plate
 from services.inference.training.truth import crop_texts, detection_rows, recognition_rows, yolo_box
 
@@ -268,6 +270,31 @@ def test_the_text_of_a_drawn_plate_is_read_on_its_true_box_and_end_to_end(tmp_pa
     report = json.loads(result.stdout.splitlines()[-1])
     assert report["text"]["exact_counts"] == [1, 1]
     assert report["end_to_end"]["exact_counts"] == [1, 1]
+
+
+@pytest.mark.skipif(not rapid_recogniser.available(), reason="rapidocr is not installed")
+def test_another_engine_is_measured_by_the_same_command(tmp_path: Path) -> None:
+    box = write_scene(tmp_path / "a.png", 200)
+    truth = tmp_path / "gt.csv"
+    truth.write_text(f"{HEADER}\na.png,{','.join(map(str, box))},A123BC77\n")
+
+    result = run(tmp_path, truth, "--json", "--engine", "rapidocr")
+
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout.splitlines()[-1])
+    assert report["text"]["exact_counts"] == [1, 1]
+    assert "rapid" not in result.stderr.lower()
+
+
+def test_our_weights_for_another_engine_end_the_command_with_one_line_and_code_2(tmp_path: Path) -> None:
+    truth = tmp_path / "gt.csv"
+    truth.write_text(f"{HEADER}\na.png,1,1,9,9,A123BC77\n")
+
+    result = run(tmp_path, truth, "--engine", "rapidocr", "--recogniser", str(WEIGHTS))
+
+    assert result.exit_code == 2
+    assert "brings its own weights" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
 
 
 def test_a_picture_that_does_not_decode_is_named_and_counted_and_the_rest_is_measured(tmp_path: Path) -> None:

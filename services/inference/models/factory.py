@@ -23,12 +23,14 @@ from services.inference.models.detector import (
     OnnxDetector,
     OpenVinoDetector,
 )
+from services.inference.models.rapid_recogniser import RapidRecogniser
 from services.inference.models.recogniser import WEIGHTS as RECOGNISER_ONNX
 from services.inference.models.recogniser import OnnxRecogniser, OpenVinoRecogniser, Recogniser
 from services.runtime.errors import Stop
 
 Device = Literal["auto", "cpu", "cuda"]
 Runtime = Literal["auto", "openvino", "onnxruntime"]
+Engine = Literal["plateflow", "rapidocr"]
 log = logging.getLogger(__name__)
 
 
@@ -64,9 +66,18 @@ def create_detector(
 
 
 def create_recogniser(
-    weights: Path | None = None, threads: int = 0, batch: int = 32, runtime: Runtime = "auto"
+    weights: Path | None = None,
+    threads: int = 0,
+    batch: int = 32,
+    runtime: Runtime = "auto",
+    engine: Engine = "plateflow",
 ) -> Recogniser:
-    """The recogniser, which is small enough for the CPU everywhere. `weights`: an .onnx beside its card."""
+    """The recogniser, which is small enough for the CPU everywhere. `weights`: an .onnx of ours beside its card;
+    `batch`, `runtime`: of ours, too."""
+    if engine == "rapidocr":
+        if weights is not None:
+            raise Stop(f"{weights} is for the engine plateflow: rapidocr brings its own weights; name one of the two")
+        return RapidRecogniser(threads)
     if takes_openvino(runtime, weights):
         return OpenVinoRecogniser(RECOGNISER_ONNX, threads)
     return OnnxRecogniser(weights or RECOGNISER_ONNX, threads, batch)

@@ -1,6 +1,7 @@
 """Examines a recogniser on drawn plates in fonts and alphabets that no training saw: weights in, a table and JSON out.
 
     python -m services.inference.training.examine --fonts .cache/fonts [--shared ../shared] [--weights FILE]
+        [--engine rapidocr]
 
 | set | what it shows |
 |---|---|
@@ -22,7 +23,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -35,7 +36,8 @@ from services.inference.core.shares import Share, as_flat
 from services.inference.core.stitch import KeepOptions, keep
 from services.inference.core.vote import Read, VoteOptions, vote, weigh
 from services.inference.follow import alone
-from services.inference.models.recogniser import ALPHABET, WEIGHTS, CharacterReading, OnnxRecogniser
+from services.inference.models.factory import Engine, create_recogniser
+from services.inference.models.recogniser import ALPHABET, CharacterReading, Recogniser
 from services.inference.training.crops import Crop, Studio
 from services.inference.training.feed import Sources
 from services.inference.training.styles import STYLES, TWO_ROWS
@@ -48,7 +50,7 @@ _HARDNESS = 0.6
 _OPTIONS = VoteOptions(formats=shipped())
 
 
-def all_kinds(recogniser: OnnxRecogniser, studio: Studio, count: int) -> dict[str, Any]:
+def all_kinds(recogniser: Recogniser, studio: Studio, count: int) -> dict[str, Any]:
     """Exact plates, characters and confidence of single pictures."""
     studio.no_plate, studio.hardness = 0.0, _HARDNESS
     crops = [studio.crop() for _ in range(count)]
@@ -56,12 +58,12 @@ def all_kinds(recogniser: OnnxRecogniser, studio: Studio, count: int) -> dict[st
     return _figures([(crop.text, reading) for crop, reading in zip(crops, readings, strict=True)])
 
 
-def two_rows(recogniser: OnnxRecogniser, studio: Studio, count: int) -> dict[str, Any]:
+def two_rows(recogniser: Recogniser, studio: Studio, count: int) -> dict[str, Any]:
     studio.styles = TWO_ROWS
     return all_kinds(recogniser, studio, count)
 
 
-def low_light(recogniser: OnnxRecogniser, studio: Studio, count: int) -> dict[str, Any]:
+def low_light(recogniser: Recogniser, studio: Studio, count: int) -> dict[str, Any]:
     """The vote of each track of SHOTS dark, narrow pictures."""
     studio.no_plate, studio.hardness = 0.0, _HARDNESS / 2  # light and width are hard enough
     studio.styles = [name for name in STYLES if name not in TWO_ROWS]
@@ -73,7 +75,7 @@ def low_light(recogniser: OnnxRecogniser, studio: Studio, count: int) -> dict[st
     return _figures(voted)
 
 
-def no_plates(recogniser: OnnxRecogniser, studio: Studio, count: int) -> dict[str, Any]:
+def no_plates(recogniser: Recogniser, studio: Studio, count: int) -> dict[str, Any]:
     """Of crops without a plate, those whose reading would be published, however sure the detector was."""
     studio.no_plate = 1.0
     readings = [alone(one, _OPTIONS) for one in _read(recogniser, [studio.crop() for _ in range(count)])]
@@ -89,7 +91,7 @@ EXAMINATIONS = {
 """Each with the part of `--count` that it takes."""
 
 
-def _read(recogniser: OnnxRecogniser, crops: Sequence[Crop]) -> list[CharacterReading]:
+def _read(recogniser: Recogniser, crops: Sequence[Crop]) -> list[CharacterReading]:
     return recogniser.read([crop.image for crop in crops])
 
 
@@ -134,13 +136,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Examine a recogniser on drawn plates that no training saw.")
     parser.add_argument("--fonts", type=Path, help="cache of services.inference.training.fonts; else DejaVu alone")
     parser.add_argument("--shared", type=Path, help="folder of the shared data: photographs to stand behind")
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="another recogniser (.onnx beside its .json)")
+    parser.add_argument("--weights", type=Path, help="another recogniser (.onnx beside its .json)")
+    parser.add_argument("--engine", choices=get_args(Engine), default="plateflow", help="what reads")
     parser.add_argument(
         "--count", type=int, default=1000, help="pictures without tracks; two rows a half, tracks a fifth"
     )
     parser.add_argument("--only", choices=tuple(EXAMINATIONS), action="append", help="one set alone; repeatable")
     options = parser.parse_args()
-    sources, recogniser = Sources(options.fonts, (), options.shared), OnnxRecogniser(options.weights, threads=1)
+    sources = Sources(options.fonts, (), options.shared)
+    recogniser = create_recogniser(options.weights, threads=1, runtime="onnxruntime", engine=options.engine)
     found = {}
     for number, (name, (examine, part)) in enumerate(EXAMINATIONS.items()):
         if options.only and name not in options.only:
