@@ -71,6 +71,16 @@ def test_a_crop_reads_the_same_alone_and_among_others() -> None:
 
 
 @needs_rapidocr
+def test_a_grey_crop_reads_as_the_same_in_three_channels() -> None:
+    grey = np.asarray(cv2.cvtColor(render_plate("A123BC77", height=96).image, cv2.COLOR_BGR2GRAY), np.uint8)
+
+    one, other = RapidRecogniser(threads=1).read([grey, np.dstack([grey] * 3)])
+
+    assert one.text == other.text == "A123BC77"
+    assert one.confidences == other.confidences
+
+
+@needs_rapidocr
 def test_a_blank_crop_and_a_crop_of_one_pixel_have_no_text_and_an_empty_one_is_refused() -> None:
     model = RapidRecogniser(threads=1)
     blank, dot = np.full((40, 160, 3), 128, np.uint8), np.zeros((1, 1, 3), np.uint8)

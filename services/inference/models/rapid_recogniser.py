@@ -75,12 +75,13 @@ def _place(character: str) -> int:
 
 
 def _prepare(crop: Image) -> NDArray[np.float32]:
-    """(3, 48, width) BGR in -1..1: the crop on the left, grey beside it up to the least width."""
+    """A BGR or grey crop as (3, 48, width) BGR in -1..1: the crop on the left, grey beside it up to the least width."""
     if crop.size == 0:
         raise ValueError("an empty crop cannot be read: give a picture of at least one pixel")
+    colour = cv2.cvtColor(crop, cv2.COLOR_GRAY2BGR) if crop.ndim == 2 else crop
     height, width = crop.shape[:2]
     whole = max(_LEAST_WIDTH, int(_HEIGHT * width / height))
-    scaled = cv2.resize(crop, (min(whole, math.ceil(_HEIGHT * width / height)), _HEIGHT))
+    scaled = cv2.resize(colour, (min(whole, math.ceil(_HEIGHT * width / height)), _HEIGHT))
     prepared = np.zeros((3, _HEIGHT, whole), np.float32)
     prepared[:, :, : scaled.shape[1]] = scaled.transpose(2, 0, 1) * np.float32(2 / 255) - 1
     return prepared
