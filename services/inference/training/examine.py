@@ -1,7 +1,7 @@
 """Examines a recogniser on drawn plates in fonts and alphabets that no training saw: weights in, a table and JSON out.
 
     python -m services.inference.training.examine --fonts .cache/fonts [--shared ../shared] [--weights FILE]
-        [--engine rapidocr]
+        [--engine rapidocr] [--second rapidocr]
 
 | set | what it shows |
 |---|---|
@@ -13,6 +13,9 @@
 The JSON also says, of the sets with plates, how many right and wrong readings would be published at several
 `min_confidence`; `#` stands for any character there.
 
+With `--second` another engine is asked about each plate whose reading has a `#`: where it agrees with every decided
+character, its characters take the places of `#`; what that makes right and wrong is counted.
+
 Everything comes of seeds: the same weights give the same figures. The fonts: `services.inference.training.fonts`.
 """
 
@@ -22,6 +25,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -29,7 +33,7 @@ import numpy as np
 
 from services.contracts.formats import shipped
 from services.contracts.messages import Reading
-from services.inference.core.alignment import compatible
+from services.inference.core.alignment import UNDECIDED, compatible
 from services.inference.core.evaluation import read_report
 from services.inference.core.reliability import Outcome, reliability
 from services.inference.core.shares import Share, as_flat
@@ -50,35 +54,36 @@ _HARDNESS = 0.6
 _OPTIONS = VoteOptions(formats=shipped())
 
 
-def all_kinds(recogniser: Recogniser, studio: Studio, count: int) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """What reads, and what is asked about plates that stay undecided."""
+
+    first: Recogniser
+    second: Recogniser | None = None
+
+
+def all_kinds(engines: Engines, studio: Studio, count: int) -> dict[str, Any]:
     """Exact plates, characters and confidence of single pictures."""
     studio.no_plate, studio.hardness = 0.0, _HARDNESS
-    crops = [studio.crop() for _ in range(count)]
-    readings = [alone(one, _OPTIONS) for one in _read(recogniser, crops)]
-    return _figures([(crop.text, reading) for crop, reading in zip(crops, readings, strict=True)])
+    return _figures(engines, [[studio.crop()] for _ in range(count)])
 
 
-def two_rows(recogniser: Recogniser, studio: Studio, count: int) -> dict[str, Any]:
+def two_rows(engines: Engines, studio: Studio, count: int) -> dict[str, Any]:
     studio.styles = TWO_ROWS
-    return all_kinds(recogniser, studio, count)
+    return all_kinds(engines, studio, count)
 
 
-def low_light(recogniser: Recogniser, studio: Studio, count: int) -> dict[str, Any]:
+def low_light(engines: Engines, studio: Studio, count: int) -> dict[str, Any]:
     """The vote of each track of SHOTS dark, narrow pictures."""
     studio.no_plate, studio.hardness = 0.0, _HARDNESS / 2  # light and width are hard enough
     studio.styles = [name for name in STYLES if name not in TWO_ROWS]
-    voted = []
-    for _ in range(count):
-        crops = studio.track(SHOTS, NARROW)
-        reads = [_weighed(one) for one in _read(recogniser, crops)]
-        voted.append((crops[0].text, vote(reads, ALPHABET, _OPTIONS)))
-    return _figures(voted)
+    return _figures(engines, [studio.track(SHOTS, NARROW) for _ in range(count)])
 
 
-def no_plates(recogniser: Recogniser, studio: Studio, count: int) -> dict[str, Any]:
+def no_plates(engines: Engines, studio: Studio, count: int) -> dict[str, Any]:
     """Of crops without a plate, those whose reading would be published, however sure the detector was."""
     studio.no_plate = 1.0
-    readings = [alone(one, _OPTIONS) for one in _read(recogniser, [studio.crop() for _ in range(count)])]
+    readings = _readings(engines.first, [[studio.crop()] for _ in range(count)])
     return {"crops": count} | as_flat("published", Share(sum(keep(one, [1.0]) for one in readings), count))
 
 
@@ -91,8 +96,14 @@ EXAMINATIONS = {
 """Each with the part of `--count` that it takes."""
 
 
-def _read(recogniser: Recogniser, crops: Sequence[Crop]) -> list[CharacterReading]:
-    return recogniser.read([crop.image for crop in crops])
+def _readings(recogniser: Recogniser, plates: Sequence[Sequence[Crop]]) -> list[Reading]:
+    """What it makes of each plate, given the pictures of each."""
+    reads = iter(recogniser.read([crop.image for crops in plates for crop in crops]))
+    return [_reading([next(reads) for _ in crops]) for crops in plates]
+
+
+def _reading(reads: Sequence[CharacterReading]) -> Reading:
+    return alone(reads[0], _OPTIONS) if len(reads) == 1 else vote([_weighed(one) for one in reads], ALPHABET, _OPTIONS)
 
 
 def _weighed(read: CharacterReading) -> Read:
@@ -101,17 +112,37 @@ def _weighed(read: CharacterReading) -> Read:
     return Read(read.text, read.probabilities, weight)
 
 
-def _figures(pairs: Sequence[tuple[str, Reading]]) -> dict[str, Any]:
+def _figures(engines: Engines, plates: Sequence[Sequence[Crop]]) -> dict[str, Any]:
+    readings = _readings(engines.first, plates)
+    pairs = [(crops[0].text, reading) for crops, reading in zip(plates, readings, strict=True)]
     report = read_report([(true, reading.text) for true, reading in pairs])
     sure: list[Outcome] = [(reading.confidence, reading.text == true) for true, reading in pairs if reading.text]
-    rate = None if report.cer is None else round(report.cer, 4)
-    return {
+    figures = {
         "plates": len(pairs),
         **as_flat("exact", report.exact),
-        "cer": rate,
+        "cer": None if report.cer is None else round(report.cer, 4),
         "confidence": reliability(sure).as_json(),
         "floors": {f"{floor:g}": _published(pairs, KeepOptions(min_confidence=floor)) for floor in FLOORS},
     }
+    if engines.second is not None:
+        figures["second"] = _second_opinion(engines.second, plates, [reading.text for reading in readings])
+    return figures
+
+
+def _second_opinion(engine: Recogniser, plates: Sequence[Sequence[Crop]], texts: Sequence[str]) -> dict[str, int]:
+    """Of the plates with a `#`, how many it makes right and how many wrong; the others stay undecided."""
+    undecided = [(crops, text) for crops, text in zip(plates, texts, strict=True) if UNDECIDED in text]
+    others = _readings(engine, [crops for crops, _ in undecided])
+    settled = [(crops[0].text, filled(text, one.text)) for (crops, text), one in zip(undecided, others, strict=True)]
+    right = sum(text == true for true, text in settled)
+    wrong = sum(UNDECIDED not in text for _, text in settled) - right
+    return {"undecided": len(undecided), "right": right, "wrong": wrong}
+
+
+def filled(text: str, other: str) -> str:
+    """`text` with the characters of `other` in the places of `#`, if they agree in all that `text` has decided."""
+    agree = len(text) == len(other) and all(mine in (UNDECIDED, its) for mine, its in zip(text, other, strict=True))
+    return other if agree else text
 
 
 def _published(pairs: Sequence[tuple[str, Reading]], options: KeepOptions) -> dict[str, int]:
@@ -129,6 +160,8 @@ def _line(name: str, figures: dict[str, Any]) -> str:
         line += (
             f"  CER {figures['cer']:.4f}  ECE {stated['ece']:.4f}  at confidence 0.95 or more {right} of {sure} right"
         )
+    if "second" in figures:
+        line += "  second opinion: of {undecided} undecided {right} right, {wrong} wrong".format(**figures["second"])
     return line
 
 
@@ -138,19 +171,23 @@ def main() -> int:
     parser.add_argument("--shared", type=Path, help="folder of the shared data: photographs to stand behind")
     parser.add_argument("--weights", type=Path, help="another recogniser (.onnx beside its .json)")
     parser.add_argument("--engine", choices=get_args(Engine), default="plateflow", help="what reads")
+    parser.add_argument("--second", choices=get_args(Engine), help="what is asked about plates that stay undecided")
     parser.add_argument(
         "--count", type=int, default=1000, help="pictures without tracks; two rows a half, tracks a fifth"
     )
     parser.add_argument("--only", choices=tuple(EXAMINATIONS), action="append", help="one set alone; repeatable")
     options = parser.parse_args()
     sources = Sources(options.fonts, (), options.shared)
-    recogniser = create_recogniser(options.weights, threads=1, runtime="onnxruntime", engine=options.engine)
+    engines = Engines(
+        create_recogniser(options.weights, threads=1, runtime="onnxruntime", engine=options.engine),
+        create_recogniser(threads=1, runtime="onnxruntime", engine=options.second) if options.second else None,
+    )
     found = {}
     for number, (name, (examine, part)) in enumerate(EXAMINATIONS.items()):
         if options.only and name not in options.only:
             continue
         studio = sources.studio((881, number), held_out=True)
-        found[name] = examine(recogniser, studio, max(1, options.count // part))
+        found[name] = examine(engines, studio, max(1, options.count // part))
         sys.stdout.write(_line(name, found[name]) + "\n")
         sys.stdout.flush()
     sys.stdout.write(json.dumps(found) + "\n")

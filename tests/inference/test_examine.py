@@ -1,0 +1,36 @@
+"""`python -m services.inference.training.examine`: the second opinion, and one whole small examination."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from services.inference.models import rapid_recogniser
+from services.inference.training.examine import filled
+
+
+def test_another_engine_fills_what_is_undecided_only_where_it_agrees_with_all_that_is_decided() -> None:
+    assert filled("A1#3BC77", "A123BC77") == "A123BC77"
+    assert filled("A1#3B#77", "A123B#77") == "A123B#77"
+    assert filled("A1#3BC77", "A128BC77") == "A1#3BC77"
+    assert filled("A1#3BC77", "A123BC777") == "A1#3BC77"
+    assert filled("A1#3BC77", "A1#3BC77") == "A1#3BC77"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not rapid_recogniser.available(), reason="rapidocr is not installed")
+def test_an_examination_says_how_many_undecided_plates_a_second_engine_settles() -> None:
+    command = [sys.executable, "-m", "services.inference.training.examine", "--count", "60"]
+    command += ["--only", "all kinds", "--only", "no plates", "--second", "rapidocr"]
+
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=100)
+
+    figures = json.loads(done.stdout.splitlines()[-1])
+    second = figures["all kinds"]["second"]
+    assert figures["all kinds"]["plates"] == figures["no plates"]["crops"] == 60
+    assert 0 < second["undecided"] < 60
+    assert second["right"] + second["wrong"] <= second["undecided"]
+    assert f"of {second['undecided']} undecided {second['right']} right, {second['wrong']} wrong" in done.stdout
