@@ -113,7 +113,7 @@ class _Delta:
 @contextmanager
 def _bucket(folder: Path) -> Iterator[S3Files]:
     """Raises what its server raises where it cannot be had."""
-    server = S3Server(folder).start()
+    server = S3Server(folder.resolve()).start()
     try:
         url, key, secret = (
             f"s3://{server.new_bucket()}/data",

@@ -1,8 +1,9 @@
 """Recordings a second from Vault into the clip store, by the code of ingest, beside curl over the same addresses.
 
-The Vault stand-in runs in a process of its own and announces each recording with a signed URL. Ours: announcement to
-message, the handler of ingest in so many threads: fetched, checked, hashed, stored. Curl: the same URLs into files,
-nothing else. Both write to one disk, and each time into an empty folder.
+The Vault stand-in runs in a process of its own and announces each recording with a signed URL, or without one, so that
+it is fetched from Vault's blob route. Ours: announcement to message, the handler of ingest in so many threads: fetched,
+checked, hashed, stored. Curl: the same addresses into files, nothing else. Both write to one disk, and each time into
+an empty folder.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from tests.support.recordings import ACCESS_KEY, SECRET, mp4, noise
 BYTES = 2_000_000
 FIRST_S = 1_785_934_709
 IN_FLIGHT = (1, 4, 16, 64)
+BLOBS_IN_FLIGHT = 16
 Announced = tuple[str, list[bytes]]
 """Address of Vault's API, and its announcements."""
 
@@ -86,15 +88,38 @@ def _ours(announced: Announced, scratch: Path, at_once: int, cpu_ms: list[float]
     return once
 
 
+def _unsigned(announced: Announced) -> Announced:
+    """The same recordings without a signed URL."""
+    messages = [msgspec.json.decode(value) for value in announced[1]]
+    for message in messages:
+        del message["payload"]["signedUrl"]
+    return announced[0], [msgspec.json.encode(message) for message in messages]
+
+
+def _request(api: str, message: bytes) -> str:
+    """As curl's configuration has it."""
+    told = msgspec.json.decode(message)
+    if url := told["payload"].get("signedUrl"):
+        return f'url = "{url}"'
+    values = {
+        "AccessKey": ACCESS_KEY,
+        "SecretAccessKey": SECRET,
+        "FileName": told["payload"]["key"],
+        "Provider": "bench",
+    }
+    headers = [f'header = "X-Kerberos-Storage-{name}: {value}"' for name, value in values.items()]
+    return "\n".join([f'url = "{api}/storage/blob"', *headers])
+
+
 def _curl(announced: Announced, scratch: Path, at_once: int) -> Callable[[], float]:
-    urls = [msgspec.json.decode(value)["payload"]["signedUrl"] for value in announced[1]]
+    urls = [_request(announced[0], value) for value in announced[1]]
 
     def once() -> float:
         with tempfile.TemporaryDirectory(dir=scratch) as folder:
-            lines = [f'url = "{url}"\noutput = "{folder}/{number}.mp4"\n' for number, url in enumerate(urls)]
+            lines = [f'{url}\noutput = "{folder}/{number}.mp4"\nfail\n' for number, url in enumerate(urls)]
             config = Path(folder) / "urls"
-            config.write_text("".join(lines))
-            command = ["curl", "--silent", "--no-progress-meter", "--fail"]
+            config.write_text("next\n".join(lines))
+            command = ["curl", "--silent", "--no-progress-meter"]
             command += ["--parallel", "--parallel-max", str(at_once), "-K", str(config)]
             began = time.perf_counter()
             subprocess.run(command, check=True)
@@ -119,6 +144,9 @@ def run(quick: bool) -> str:
         for n in row:
             variants[f"ingest, {n} in flight"] = _ours(announced, Path(name), n, cpu_ms)
             variants[f"curl, {n} in flight"] = _curl(announced, Path(name), n)
+        n = min(BLOBS_IN_FLIGHT, row[-1])
+        variants["ingest, blobs"] = _ours(_unsigned(announced), Path(name), n, cpu_ms)
+        variants["curl, blobs"] = _curl(_unsigned(announced), Path(name), n)
         figures = alternate(variants, rounds)
     middle = medians(figures)
     ours = {str(n): middle[f"ingest, {n} in flight"] for n in row}
@@ -126,6 +154,7 @@ def run(quick: bool) -> str:
         "recordings_per_second": {n: round(one, 1) for n, one in ours.items()},
         "mb_per_second": {n: round(one * BYTES / 1e6, 1) for n, one in ours.items()},
         "cpu_ms_per_recording": round(statistics.median(cpu_ms), 2),
+        "of_curl_blobs": round(middle["ingest, blobs"] / middle["curl, blobs"], 3),
         "of_curl": {n: round(one / middle[f"curl, {n} in flight"], 3) for n, one in ours.items()},
     }
     title = f"ingest, recordings of {BYTES / 1e6:g} MB"

@@ -35,7 +35,7 @@ from services.runtime.settings import KafkaSettings
 from tests.support.kafka import KafkaServer
 from tests.support.services import ServiceProcess
 
-BATCH = 256
+BATCH = 512
 """Clips in flight, and so in one transaction at most."""
 PARTITIONS = 3
 CAMERAS = 30

@@ -58,7 +58,7 @@ def into(tmp_path: Path) -> Path:
     return tmp_path / "clip.mp4"
 
 
-def test_a_blob_arrives_whole_and_unpacked(vault: VaultStandIn, into: Path) -> None:
+def test_a_blob_arrives_whole(vault: VaultStandIn, into: Path) -> None:
     fetched = client(vault.api).fetch(WANTED, into)
 
     assert into.read_bytes() == CLIP
@@ -366,6 +366,19 @@ def test_an_answer_without_a_signed_url_makes_no_sense(
     with pytest.raises(Reject, match="without a signed URL") as caught:
         client(f"{address}/api").fetch(WANTED, into)
     assert caught.value.reason == "vault-answer"
+
+
+def test_a_video_is_asked_for_as_it_is_and_unpacked_where_it_comes_compressed(
+    storage: tuple[str, type[Storage]], into: Path
+) -> None:
+    address, handler = storage
+    handler.answers["/api/storage/blob"] = (200, {"Content-Encoding": "gzip"}, gzip.compress(CLIP, mtime=0))
+
+    fetched = client(f"{address}/api").fetch(WANTED, into)
+
+    assert into.read_bytes() == CLIP
+    assert (fetched.how, fetched.size, fetched.sha256) == ("blob", len(CLIP), hashlib.sha256(CLIP).hexdigest())
+    assert "Accept-Encoding: identity" in handler.asked[-1][1]
 
 
 def test_a_small_gzip_that_unpacks_to_much_is_cut_at_the_limit(storage: tuple[str, type[Storage]], into: Path) -> None:
