@@ -11,7 +11,10 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Protocol
+
+from prometheus_client import Counter
 
 from services.aggregator import checkpoint as checkpoints
 from services.aggregator.cameras import Cameras
@@ -223,33 +226,43 @@ def _wrong(track: Track) -> str | None:
     if not 0 <= track.start_ms < LATEST_MS:
         return "start_ms lies outside of the years 1970 to 9999"
     for observation in track.observations:
+        x, y, width, height = observation.box
         if not 0 <= observation.time_ms < LATEST_MS:
             return "an observation lies outside of the years 1970 to 9999"
-        if not _sane(*observation.box):
+        if not (-FAR < x < FAR and -FAR < y < FAR and 0 <= width < FAR and 0 <= height < FAR):  # NaN is none of it
             return "a box is not in pixels (x, y, width, height)"
     return None
-
-
-def _sane(x: float, y: float, width: float, height: float) -> bool:
-    """In pixels, and finite."""
-    return -FAR < x < FAR and -FAR < y < FAR and 0 <= width < FAR and 0 <= height < FAR
 
 
 def _count(track: Track, result: Result | None) -> None:
     if result is None:
         metrics.LEDGER_DROPS.inc()
         return
-    camera, off_plan = metric_labels.camera(track.camera), sum(result.off_plan.values())
-    metrics.LATE.inc(result.late)
-    metrics.CAMERA_PASSAGES.labels(camera).inc(len(result.passages))
-    metrics.CAMERA_OFF_PLAN.labels(camera).inc(off_plan)
+    passages, off_plan = _of_camera(metric_labels.camera(track.camera))
+    passages.inc(len(result.passages))
     metrics.OBSERVATIONS.inc(len(track.observations))
     metrics.SIGHTINGS.inc(len(result.plates))
-    metrics.SUPPRESSED.labels("stationary").inc(result.resting)
-    metrics.SUPPRESSED.labels("near").inc(result.near)
-    metrics.OFF_PLAN.inc(off_plan)
+    _NEAR.inc(result.near)
+    if result.resting:
+        _RESTING.inc(result.resting)
+    if result.late:
+        metrics.LATE.inc()
+    if result.off_plan:
+        beyond = sum(result.off_plan.values())
+        off_plan.inc(beyond)
+        metrics.OFF_PLAN.inc(beyond)
     for passage in result.passages:
-        metrics.PASSAGES.labels("new" if passage.continues is None else "continued").inc()
+        (_NEW if passage.continues is None else _CONTINUED).inc()
+
+
+_NEAR, _RESTING = metrics.SUPPRESSED.labels("near"), metrics.SUPPRESSED.labels("stationary")
+_NEW, _CONTINUED = metrics.PASSAGES.labels("new"), metrics.PASSAGES.labels("continued")
+
+
+@lru_cache(maxsize=1024)
+def _of_camera(label: str) -> tuple[Counter, Counter]:
+    """Its counters of passages and of sightings off the plan; asking for a label takes longer than counting."""
+    return metrics.CAMERA_PASSAGES.labels(label), metrics.CAMERA_OFF_PLAN.labels(label)
 
 
 def _warn(result: Result | None) -> None:

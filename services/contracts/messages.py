@@ -26,7 +26,7 @@ Point = tuple[float, float]
 Quad = tuple[Point, Point, Point, Point]
 
 
-class Run(msgspec.Struct, frozen=True, order=True):
+class Run(msgspec.Struct, gc=False, frozen=True, order=True):
     """One processing of a recording: where its clip message stood."""
 
     topic: str
@@ -34,7 +34,7 @@ class Run(msgspec.Struct, frozen=True, order=True):
     offset: int
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
+class Message(msgspec.Struct, gc=False, frozen=True, kw_only=True):
     """What every message carries."""
 
     id: str
@@ -68,7 +68,7 @@ class Clip(RecordingMessage, frozen=True, kw_only=True):
     product_id: str | None = None
 
 
-class Observation(msgspec.Struct, frozen=True):
+class Observation(msgspec.Struct, gc=False, frozen=True):
     """One plate box in one frame."""
 
     time_ms: int
@@ -83,7 +83,7 @@ class Observation(msgspec.Struct, frozen=True):
     """Corners top left, top right, bottom right, bottom left."""
 
 
-class Reading(msgspec.Struct, frozen=True):
+class Reading(msgspec.Struct, gc=False, frozen=True):
     """A consolidated reading; an undecided character is ``#``."""
 
     text: str
@@ -97,7 +97,7 @@ class Reading(msgspec.Struct, frozen=True):
     """Country of these formats, two letters (ISO 3166); empty where they are of several, or there is none."""
 
 
-class BestShot(msgspec.Struct, frozen=True):
+class BestShot(msgspec.Struct, gc=False, frozen=True):
     """The clearest picture of a plate, cut from the very frame that was read."""
 
     path: str
@@ -130,7 +130,7 @@ class Track(RunMessage, frozen=True, kw_only=True):
     best: BestShot | None = None
 
 
-class Models(msgspec.Struct, frozen=True):
+class Models(msgspec.Struct, gc=False, frozen=True):
     """Which models led to a result: name and first digits of the SHA-256 of the weights."""
 
     detector: str
@@ -153,7 +153,7 @@ class RecordingDone(RunMessage, frozen=True, kw_only=True):
     """Wall seconds that the processing took."""
 
 
-class GroundPosition(msgspec.Struct, frozen=True):
+class GroundPosition(msgspec.Struct, gc=False, frozen=True):
     """Where on the plan a sighting was."""
 
     x: float

@@ -7,7 +7,7 @@ where ``#`` (undecided) is the only difference.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Generic, TypeVar
 
 UNDECIDED = "#"
@@ -44,13 +44,11 @@ class PlateIndex(Generic[T]):
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
-        self._clear()
-
-    def _clear(self) -> None:
         self._values: dict[str, T] = {}
-        self._alike: dict[str, list[T]] = {}
-        self._by_length: dict[int, list[str]] = {}
-        self._undecided: dict[int, list[str]] = {}
+        self._alike: dict[str, dict[str, T]] = {}
+        """For each reading, the values of the others that are the same plate."""
+        self._by_length: dict[int, dict[str, None]] = {}
+        self._undecided: dict[int, dict[str, None]] = {}
 
     def __len__(self) -> int:
         return len(self._values)
@@ -58,32 +56,31 @@ class PlateIndex(Generic[T]):
     def items(self) -> Iterator[tuple[str, T]]:
         yield from self._values.items()
 
-    def of(self, text: str) -> tuple[T, list[T]]:
+    def of(self, text: str) -> tuple[T, Collection[T]]:
         """The value of ``text`` (made where it is new), and those of the other readings that are the same plate."""
         value = self._values.get(text)
         if value is None:
             value = self.put(text, self._make())
-        return value, self._alike[text]
+        return value, self._alike[text].values()
 
     def put(self, text: str, value: T) -> T:
         """Adds a reading that is not in the index yet."""
         undecided = UNDECIDED in text
         others = (self._by_length if undecided else self._undecided).get(len(text), ())
         friends = [other for other in others if alike(text, other)]
-        self._alike[text] = [self._values[friend] for friend in friends]
+        self._alike[text] = {friend: self._values[friend] for friend in friends}
         for friend in friends:
-            self._alike[friend].append(value)
+            self._alike[friend][text] = value
         self._values[text] = value
-        self._by_length.setdefault(len(text), []).append(text)
+        self._by_length.setdefault(len(text), {})[text] = None
         if undecided:
-            self._undecided.setdefault(len(text), []).append(text)
+            self._undecided.setdefault(len(text), {})[text] = None
         return value
 
     def keep(self, wanted: Callable[[T], bool]) -> None:
         """Forgets the readings whose value is not wanted any more."""
-        kept = [(text, value) for text, value in self._values.items() if wanted(value)]
-        if len(kept) == len(self._values):
-            return
-        self._clear()
-        for text, value in kept:
-            self.put(text, value)
+        for text in [text for text, value in self._values.items() if not wanted(value)]:
+            del self._values[text], self._by_length[len(text)][text]
+            self._undecided.get(len(text), {}).pop(text, None)
+            for friend in self._alike.pop(text):
+                self._alike[friend].pop(text, None)
