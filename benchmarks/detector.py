@@ -21,6 +21,7 @@ from benchmarks.harness import alternate, last_line, medians, table
 from services.inference.core.boxes import overlaps
 from services.inference.models import openvino_network
 from services.inference.models.detector import DETECTOR_ONNX, OnnxDetector
+from services.inference.models.factory import why_no_cuda
 
 
 def _onnx(threads: int, batch: int, spinning: str, weights: Path = DETECTOR_ONNX) -> Callable[[], tuple[float, float]]:
@@ -56,6 +57,21 @@ def _torch(threads: int, batch: int) -> Callable[[], tuple[float, float]]:
     return _measured(forward, batch)
 
 
+def _cuda(batch: int) -> Callable[[], tuple[float, float]]:
+    """In half precision, from bytes on this side to answers on this side, as the service runs it."""
+    from services.inference.models.torch_detector import UltralyticsDetector
+
+    detector = UltralyticsDetector()
+    pictures = np.random.default_rng(5).integers(0, 256, (batch, 384, 640, 3), np.uint8)
+
+    def once() -> tuple[float, float]:
+        wall, cpu = time.perf_counter(), time.process_time()
+        detector.forward(pictures)
+        return (time.perf_counter() - wall) * 1e3 / batch, (time.process_time() - cpu) * 1e3 / batch
+
+    return once
+
+
 def _measured(forward: Callable[[NDArray[np.float32]], object], batch: int) -> Callable[[], tuple[float, float]]:
     frames = np.random.default_rng(5).random((batch, 3, 384, 640), dtype=np.float32)
 
@@ -79,10 +95,13 @@ def _others(batches: tuple[int, ...]) -> tuple[dict[str, Callable[[], tuple[floa
             runs[f"ONNX Runtime in INT8, {name}"] = _onnx(threads, batch, "0", quantised.detector())
             if importlib.util.find_spec("ultralytics") is not None:
                 runs[f"torch, {name}"] = _torch(threads, batch)
+    missing = why_no_cuda()
+    if not missing:
+        runs |= {f"torch on CUDA, batch {batch}": _cuda(batch) for batch in (*batches, 16, 64)}
+    else:
+        skipped.append(f"CUDA: {missing}")
     if not openvino_network.available():
         skipped.append("OpenVINO: pip install 'plateflow[openvino]'")
-    if importlib.util.find_spec("ultralytics") is None:
-        skipped.append("torch: pip install 'plateflow[gpu]'")
     return runs, skipped
 
 

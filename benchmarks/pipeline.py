@@ -1,17 +1,17 @@
-"""Sampled frames a second of inference on a CPU, from a clip in the store to encoded messages, beside a plain loop and
-beside each of its stages alone.
+"""Sampled frames a second of inference, from a clip in the store to encoded messages, beside a plain loop and beside
+each of its stages alone.
 
 The plain loop is what one would write first: OpenCV reads every frame, ultralytics predicts on the same sampled ones
 with the same weights, and the recogniser reads every plate of every frame. The first clip is measured several times,
-the others once, at fewer sampled frames a second; each in turn with its own peers and limits. Processor time and peak
-memory are those of a process of its own, decoding child included, while it works through the first clip twice.
+the others once, at fewer sampled frames a second; each in turn with its own peers and limits. All of it on the CPU;
+where there is a card, the first clip also with the detector on CUDA, the plain loop's too (`cuda`). Processor time and
+peak memory are those of a process of its own, decoding child included, that works through the first clip twice.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import multiprocessing
-import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ from services.inference.build import Inference, inference
 from services.inference.core.sampling import Sampler
 from services.inference.handler import InferenceHandler
 from services.inference.models.detector import DETECTOR_ONNX
-from services.inference.models.factory import create_detector, create_recogniser
+from services.inference.models.factory import Device, create_detector, create_recogniser, why_no_cuda
 from services.inference.models.recogniser import OnnxRecogniser, crop_plate
 from services.inference.settings import PipelineSettings
 from services.runtime.clips_local import LocalStore
@@ -99,7 +99,7 @@ def _rate(work: Callable[[], object], frames: int) -> Callable[[], float]:
     return once
 
 
-def _plain_loop(path: Path, fps: float) -> Callable[[], None]:
+def _plain_loop(path: Path, fps: float, device: Device) -> Callable[[], None]:
     from ultralytics import YOLO
 
     network, recogniser = YOLO(str(DETECTOR_ONNX.with_suffix(".pt"))), OnnxRecogniser()
@@ -114,16 +114,16 @@ def _plain_loop(path: Path, fps: float) -> Callable[[], None]:
             number += 1
             if not sampler.takes(round((number - 1) * 1000 / rate)):
                 continue
-            boxes: Any = network.predict(image, imgsz=640, conf=0.2, device="cpu", verbose=False)[0].boxes
+            boxes: Any = network.predict(image, imgsz=640, conf=0.2, device=device, verbose=False)[0].boxes
             for x1, y1, x2, y2 in boxes.xyxy.tolist():
                 recogniser.read([crop_plate(image, (x1, y1, x2 - x1, y2 - y1))])
 
     return once
 
 
-def _alone(built: Inference, path: Path, fps: float) -> tuple[dict[str, Callable[[], object]], int]:
+def _alone(built: Inference, path: Path, fps: float, device: Device) -> tuple[dict[str, Callable[[], object]], int]:
     """Decoding, detecting and reading, each alone on all cores; and the number of sampled frames."""
-    detector, recogniser = create_detector("cpu", confidence=0.2), create_recogniser()
+    detector, recogniser = create_detector(device, confidence=0.2), create_recogniser()
     result = built.pipeline.process(path, START_MS)
     images = [frame.image for frame in built.decoder.open(path, fps)]
     seen = [one for track in result.tracks for one in track.observations if one.text]
@@ -142,22 +142,24 @@ def _alone(built: Inference, path: Path, fps: float) -> tuple[dict[str, Callable
     return work, len(images)
 
 
-def _measured(wanted: Clip, fps: float, rounds: int, warm_up: bool = True) -> tuple[str, dict[str, object]]:
+def _measured(
+    wanted: Clip, fps: float, rounds: int, warm_up: bool = True, device: Device = "cpu"
+) -> tuple[str, dict[str, object]]:
     """The table of one clip, and its figures."""
     path, truth = clip(wanted), sorted(plates_of(wanted))
-    plain = PipelineSettings(device="cpu", motion_threshold=0, sample_fps=fps)
-    gate = PipelineSettings(device="cpu", sample_fps=fps)
+    plain = PipelineSettings(device=device, motion_threshold=0, sample_fps=fps)
+    gate = PipelineSettings(device=device, sample_fps=fps)
     with _service(plain) as whole, _service(gate) as gated:
         record, same = whole.message(path), gated.message(path)
         exact, exact_gated = _plates(whole.handle(record)) == truth, _plates(gated.handle(same)) == truth
-        stages, frames = _alone(whole.built, path, fps)
+        stages, frames = _alone(whole.built, path, fps, device)
         work: dict[str, Callable[[], object]] = {
             "pipeline": lambda: whole.handle(record),
             "with the motion gate": lambda: gated.handle(same),
         }
         work |= {f"{name} alone": one for name, one in stages.items()}
         if importlib.util.find_spec("ultralytics") is not None:
-            work["plain loop"] = _plain_loop(path, fps)
+            work["plain loop"] = _plain_loop(path, fps, device)
         figures = alternate({name: _rate(one, frames) for name, one in work.items()}, rounds, warm_up)
     middle = medians(figures)
     rate, limit = middle["pipeline"], 1 / sum(1 / middle[f"{stage} alone"] for stage in stages)
@@ -166,7 +168,8 @@ def _measured(wanted: Clip, fps: float, rounds: int, warm_up: bool = True) -> tu
     if "plain loop" in middle:
         fields["over_plain_loop"] = round(rate / middle["plain loop"], 2)
         fields["over_plain_loop_gated"] = round(middle["with the motion gate"] / middle["plain loop"], 2)
-    return table(f"{wanted.name}, {fps:g} sampled frames a second", "sampled frames/s", figures), fields
+    title = f"{wanted.name}, {fps:g} sampled frames a second, {device}"
+    return table(title, "sampled frames/s", figures), fields
 
 
 def _consumption(path: Path, seconds: float) -> dict[str, float]:
@@ -178,9 +181,8 @@ def _consumption(path: Path, seconds: float) -> dict[str, float]:
         spent = cpu_s(process) + cpu_of_children_s(process)
         service.handle(record)
         spent = cpu_s(process) + cpu_of_children_s(process) - spent
-        children = sum(_peak_kb(child.pid) for child in process.children(recursive=True))
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"cpu_seconds_per_clip_second": round(spent / seconds, 3), "peak_memory_mb": round((own + children) / 1e3)}
+        peak = sum(_peak_kb(one.pid) for one in (process, *process.children(recursive=True)))
+    return {"cpu_seconds_per_clip_second": round(spent / seconds, 3), "peak_memory_mb": round(peak * 1024 / 1e6)}
 
 
 def _peak_kb(pid: int) -> int:
@@ -194,6 +196,9 @@ def run(quick: bool) -> str:
     others = [] if quick else OTHERS
     text, fields = _measured(first, PipelineSettings().sample_fps, 1 if quick else 3)
     tables, clips = [text], dict[str, object]()
+    if not (missing := why_no_cuda()):
+        text, fields["cuda"] = _measured(first, PipelineSettings().sample_fps, 1 if quick else 3, device="cuda")
+        tables.append(text)
     for wanted in others:
         text, found = _measured(wanted, OTHERS_FPS, 1, warm_up=False)
         tables.append(text)
@@ -201,6 +206,9 @@ def run(quick: bool) -> str:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         fields |= pool.submit(_consumption, clip(first), first.seconds).result()
     fields["others"] = clips
+    skipped = [f"CUDA: {missing}"] if missing else []
     if "over_plain_loop" not in fields:
-        fields["skipped"] = "the plain loop needs ultralytics: pip install 'plateflow[gpu]'"
+        skipped.append("the plain loop needs ultralytics: pip install 'plateflow[gpu]'")
+    if skipped:
+        fields["skipped"] = "; ".join(skipped)
     return "\n".join([*tables, last_line("pipeline", fields)])
