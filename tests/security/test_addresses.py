@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
 import threading
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -151,3 +157,55 @@ def test_a_name_without_an_address_is_unavailable_and_may_heal(tmp_path: Path) -
         )
 
     assert failure.value.obstacle is Obstacle.UNAVAILABLE
+
+
+def certified(folder: Path, name: str) -> Path:
+    """Key and certificate, its own authority, of a made-up host: one PEM file."""
+    key, told = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(told, told, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path = folder / f"{name}.pem"
+    path.write_bytes(secret + certificate.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+def test_over_tls_the_name_is_certified_though_the_checked_address_is_connected_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Storage.asked = []
+    pem = certified(tmp_path, "storage.example")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Storage)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    port = server.server_address[1]
+
+    def client(name: str) -> VaultHttp:
+        return VaultHttp([], 10**6, 2.0, 2.0, own_host=name, resolve=lambda host, port: ["127.0.0.1"])
+
+    try:
+        with pytest.raises(WayFailed, match="SSLError"):
+            client("storage.example").by_url(f"https://storage.example:{port}/clip", tmp_path / "unknown")
+        monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+        saved = client("storage.example").by_url(f"https://storage.example:{port}/clip", tmp_path / "clip")
+        with pytest.raises(WayFailed, match="SSLError"):
+            client("other.example").by_url(f"https://other.example:{port}/clip", tmp_path / "other")
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    assert saved.size == len(CLIP)
+    assert Storage.asked == [f"storage.example:{port}"]
