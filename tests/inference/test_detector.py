@@ -312,6 +312,30 @@ def test_at_least_nine_in_ten_plates_of_the_validation_photos_are_found(shared_d
     assert recall.value >= 0.90
 
 
+@pytest.mark.parametrize("text", ["A123BC77", "K456MX199", "M789OP78"])
+def test_a_plate_that_fills_its_picture_is_found_from_edge_to_edge(text: str) -> None:
+    plate = render_plate(text, height=30).image
+    height, width = plate.shape[:2]
+    picture = cv2.copyMakeBorder(plate, 4, 4, 8, 8, cv2.BORDER_CONSTANT, value=(60, 40, 30))
+
+    (found,) = create_detector("cpu", runtime="onnxruntime").detect([np.asarray(picture, np.uint8)])
+
+    assert found[0].w == pytest.approx(width, abs=0.1 * width)
+    assert found[0].x == pytest.approx(8, abs=0.1 * width)
+
+
+@given(st.integers(60, 300), st.integers(20, 200), st.floats(0.65, 1.0))
+def test_boxes_of_a_picture_that_was_given_room_are_boxes_of_the_picture(width: int, height: int, share: float) -> None:
+    frame, wide = grey(width, height), round(width * share)
+    frame[height // 4 : height * 3 // 4, :wide] = (0, 0, 255)
+
+    ((one,),) = PaintedBoxes(0.25, 0.5, 640).detect([frame])
+
+    assert 0 <= one.x <= one.x + one.w <= width
+    assert 0 <= one.y <= one.y + one.h <= height
+    assert one.w == pytest.approx(wide, abs=4)
+
+
 @pytest.mark.torch
 @needs_torch
 def test_torch_and_onnx_runtime_agree_on_real_photos(shared_data: Path) -> None:
