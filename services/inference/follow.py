@@ -9,7 +9,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -18,19 +18,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.contracts.messages import Box, Observation, Quad, Reading
-from services.inference.core.alignment import compatible
+from services.inference.core.alignment import UNDECIDED, compatible
+from services.inference.core.fusion import Sight, fuse
 from services.inference.core.spread import Spread
 from services.inference.core.stitch import divide
 from services.inference.core.vote import Read, VoteOptions, vote, weigh
 from services.inference.models.detector import Detection
-from services.inference.models.recogniser import ALPHABET, MARGIN, CharacterReading, crop_place, crop_plate
+from services.inference.models.recogniser import (
+    ALPHABET,
+    INPUT_SIZE,
+    MARGIN,
+    CharacterReading,
+    crop_place,
+    crop_plate,
+    preprocess,
+)
 from services.inference.result import Shot
 
 Image = NDArray[np.uint8]
+Reader = Callable[[Image], CharacterReading]
+"""Reads one picture."""
 MOST_MARGIN = _SURROUNDINGS = 0.5  # of the box's width and height, on each side
 _COMMON_HEIGHT = 32
 _JPEG_QUALITY = 92
 _SURE = 0.5  # a reading with a character below this says nothing about which vehicle it is
+_CLEAR = 0.95  # a vote of this confidence needs no fused picture
+_FEWEST = 3  # pictures that are worth fusing
+_FUSED = 2.0  # a fused picture counts so much of the picture that counts most
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +107,18 @@ class Followed:
         number = len(self.observations) - 1
         self.pictures.offer(time_ms, sharp * detection.w, lambda: _cut(image, box, number, sharp, self.margin))
 
-    def read(self, readings: Sequence[tuple[Picture, CharacterReading]], options: VoteOptions) -> list[Followed]:
+    def read(
+        self, readings: Sequence[tuple[Picture, CharacterReading]], options: VoteOptions, reader: Reader
+    ) -> list[Followed]:
         """Takes in what was read in its pictures, in order of time, votes, and lets go of all pictures but
-        the best.
+        the best. ``reader`` reads the fused picture of a plate that the vote leaves unsure.
 
         Usually itself; several where the readings show that it took over another vehicle.
         """
         sure = [one for one in readings if min(one[1].confidences, default=0.0) >= _SURE]
         cut = divide([read.text for _, read in sure])
         if cut is None:
-            self._take(readings, options)
+            self._take(readings, options, reader)
             return [self]
         place = sure[cut][0].observation
         first, second = self._parted(place)
@@ -112,7 +128,7 @@ class Followed:
             if one.observation >= place
         ]
         earlier = [(one, read) for one, read in readings if one.observation < place]
-        return [*first.read(earlier, options), *second.read(later, options)]
+        return [*first.read(earlier, options, reader), *second.read(later, options, reader)]
 
     def leave_unread(self) -> None:
         """For what is no plate: its clearest picture is its best."""
@@ -126,7 +142,7 @@ class Followed:
         first, second = self.observations[:place], self.observations[place:]
         return replace(self, observations=first), replace(self, observations=second, reads=[])
 
-    def _take(self, readings: Sequence[tuple[Picture, CharacterReading]], options: VoteOptions) -> None:
+    def _take(self, readings: Sequence[tuple[Picture, CharacterReading]], options: VoteOptions, reader: Reader) -> None:
         sharpest = max((one.sharpness for one, _ in readings), default=0.0) or 1.0
         for picture, read in readings:
             seen = self.observations[picture.observation]
@@ -134,8 +150,10 @@ class Followed:
             weight = weigh(seen.detection, read.confidences, picture.sharpness / sharpest, seen.box[2])
             weight = weight if read.plate >= options.min_plate else 0.0
             self.reads.append(Read(read.text, read.probabilities, weight))
-        self.reading = vote(self.reads, ALPHABET, options)
+        looks = [(picture.crop, read) for picture, read in readings]
+        self.reading, together = settle(looks, self.reads, options, reader)
         self.best = self._clearest([picture for picture, _ in readings])
+        self.reads += together
         self.pictures = Spread(0)
 
     def _clearest(self, pictures: Sequence[Picture]) -> Shown | None:
@@ -150,6 +168,27 @@ class Followed:
         picture, read = ranked
         seen = self.observations[picture.observation]
         return Shown(read.text, read.weight, Shot(_jpeg(picture.image), seen.time_ms, seen.box))
+
+
+def settle(
+    looks: Sequence[tuple[Image, CharacterReading]], reads: Sequence[Read], options: VoteOptions, reader: Reader
+) -> tuple[Reading, list[Read]]:
+    """The vote over the pictures of one plate and, where it is unsure, over what they show fused, too: that reading is
+    the second value. ``looks``: crop and reading of each, ``reads`` what each counts."""
+    reading = vote(reads, ALPHABET, options)
+    sights = [
+        Sight(preprocess(crop), seen.corners, read.weight)
+        for (crop, seen), read in zip(looks, reads, strict=True)
+        if seen.corners is not None and seen.text and read.weight > 0
+    ]
+    clear = UNDECIDED not in reading.text and reading.confidence >= _CLEAR
+    if clear or len(sights) < _FEWEST:
+        return reading, []
+    seen = reader(fuse(sights, INPUT_SIZE))
+    if not seen.text or seen.plate < options.min_plate:
+        return reading, []
+    together = Read(seen.text, seen.probabilities, _FUSED * max(one.weight for one in sights))
+    return vote([*reads, together], ALPHABET, options), [together]
 
 
 def alone(read: CharacterReading, options: VoteOptions) -> Reading:

@@ -3,7 +3,8 @@ Kafka, no store.
 
 Rules
 - Frames are held for one batch only. Of each track a bounded choice of pictures is kept, spread over its
-  life, each the clearest of its stretch; they are read in batches over all plates once their track has ended.
+  life, each the clearest of its stretch; they are read in batches over all plates once their track has ended. Where
+  they leave the plate unsure, one more picture is read: all of them fused.
 - What comes out is a function of the clip, the weights and the options: nothing depends on the clock or the
   machine's load.
 - What is no plate (another class of the detector) is followed all the same, and not read.
@@ -40,9 +41,9 @@ from services.inference.core.tracker import TrackBox, Tracker, TrackerOptions
 from services.inference.core.vote import VoteOptions
 from services.inference.core.wording import WordingOptions, word
 from services.inference.decode import DecodedFrame, Decoder, Frames
-from services.inference.follow import Followed, Picture, join
+from services.inference.follow import Followed, Image, Picture, join
 from services.inference.models.detector import Detection, Detector, is_plate
-from services.inference.models.recogniser import MARGIN, Recogniser
+from services.inference.models.recogniser import MARGIN, CharacterReading, Recogniser
 from services.inference.result import RecordingResult, TrackResult
 from services.runtime import metrics
 
@@ -300,8 +301,13 @@ class _Work:
         with self._stages.measure("read"):
             readings = iter(self._models.recogniser.read([one.crop for of_track in pictures for one in of_track]))
             for track, of_track in zip(self._unread, pictures, strict=True):
-                self._take(track.read([(one, next(readings)) for one in of_track], self._options.vote))
+                found = [(one, next(readings)) for one in of_track]
+                self._take(track.read(found, self._options.vote, self._reader))
         self._unread = []
+
+    def _reader(self, picture: Image) -> CharacterReading:
+        (reading,) = self._models.recogniser.read([picture])
+        return reading
 
     def _joined(self) -> list[Followed]:
         pieces = sorted(self._read, key=lambda one: (one.observations[0].time_ms, one.number))

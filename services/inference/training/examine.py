@@ -38,10 +38,10 @@ from services.inference.core.evaluation import read_report
 from services.inference.core.reliability import Outcome, reliability
 from services.inference.core.shares import Share, as_flat
 from services.inference.core.stitch import KeepOptions, keep
-from services.inference.core.vote import Read, VoteOptions, vote, weigh
-from services.inference.follow import alone
+from services.inference.core.vote import Read, VoteOptions, weigh
+from services.inference.follow import Image, alone, settle
 from services.inference.models.factory import Engine, create_recogniser
-from services.inference.models.recogniser import ALPHABET, CharacterReading, Recogniser
+from services.inference.models.recogniser import CharacterReading, Recogniser
 from services.inference.training.crops import Crop, Studio
 from services.inference.training.feed import Sources
 from services.inference.training.styles import STYLES, TWO_ROWS
@@ -99,11 +99,14 @@ EXAMINATIONS = {
 def _readings(recogniser: Recogniser, plates: Sequence[Sequence[Crop]]) -> list[Reading]:
     """What it makes of each plate, given the pictures of each."""
     reads = iter(recogniser.read([crop.image for crops in plates for crop in crops]))
-    return [_reading([next(reads) for _ in crops]) for crops in plates]
+    return [_reading(recogniser, [(crop.image, next(reads)) for crop in crops]) for crops in plates]
 
 
-def _reading(reads: Sequence[CharacterReading]) -> Reading:
-    return alone(reads[0], _OPTIONS) if len(reads) == 1 else vote([_weighed(one) for one in reads], ALPHABET, _OPTIONS)
+def _reading(recogniser: Recogniser, looks: Sequence[tuple[Image, CharacterReading]]) -> Reading:
+    if len(looks) == 1:
+        return alone(looks[0][1], _OPTIONS)
+    reading, _ = settle(looks, [_weighed(read) for _, read in looks], _OPTIONS, lambda one: recogniser.read([one])[0])
+    return reading
 
 
 def _weighed(read: CharacterReading) -> Read:
