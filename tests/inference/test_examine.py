@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
+from services.contracts.messages import Reading
 from services.inference.models import rapid_recogniser
-from services.inference.training.examine import filled
+from services.inference.training.examine import differs_alike, filled
 
 
 def test_another_engine_fills_what_is_undecided_only_where_it_agrees_with_all_that_is_decided() -> None:
@@ -18,6 +19,19 @@ def test_another_engine_fills_what_is_undecided_only_where_it_agrees_with_all_th
     assert filled("A1#3BC77", "A128BC77") == "A1#3BC77"
     assert filled("A1#3BC77", "A123BC777") == "A1#3BC77"
     assert filled("A1#3BC77", "A1#3BC77") == "A1#3BC77"
+
+
+def test_plates_that_are_exact_but_for_0_and_o_or_1_and_i_are_told_from_other_errors() -> None:
+    def differs(true: str, raw: str, text: str = "") -> bool:
+        return differs_alike(true, Reading(text or raw, raw, 0.5))
+
+    assert differs("AO1", "A01")
+    assert differs("AO1", "A0I")
+    assert differs("AO1", "A01", "A#1")
+    assert not differs("AO1", "AO1")
+    assert not differs("AO1", "AO1", "#O1")
+    assert not differs("AO1", "A07")
+    assert not differs("AO1", "A011")
 
 
 @pytest.mark.slow

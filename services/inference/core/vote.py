@@ -100,6 +100,14 @@ def vote(reads: Sequence[Read], alphabet: str, options: VoteOptions | None = Non
     )
 
 
+def joined(reads: Sequence[Read], alphabet: str) -> NDArray[np.float32]:
+    """Several looks at the very same pixels as one: the distributions (characters, letters) of what is there by them
+    all. They err alike, so they weigh together what one weighs, and make nothing surer than it is on average."""
+    counted = sorted((one for one in reads if one.text and one.weight > 0), key=_canonical)
+    kept = [one.pooled[:-1] for one in _columns(counted, alphabet, same=True) if one.there] if counted else []
+    return np.array(kept, np.float32).reshape(-1, len(alphabet))
+
+
 def _canonical(read: Read) -> tuple[str, float, bytes]:
     return read.text, read.weight, read.probabilities.tobytes()
 
@@ -118,12 +126,14 @@ class _Column:
         return bool(self.pooled[-1] <= 0.5)
 
 
-def _columns(reads: Sequence[Read], alphabet: str) -> list[_Column]:
-    """In order of reading: one for each character of the centre, and for those that some see between them."""
+def _columns(reads: Sequence[Read], alphabet: str, same: bool = False) -> list[_Column]:
+    """In order of reading: one for each character of the centre, and for those that some see between them. ``same``:
+    they are looks at the same pixels."""
     most = max(one.weight for one in reads)
     shares = [one.weight / most for one in reads]
-    weights = [share / math.sqrt(sum(shares)) for share in shares]
-    doubt = _OUTLIER * (1 - 1 / sum(shares)) + _ALONE
+    count = 1.0 if same else sum(shares)
+    weights = [share / sum(shares) * math.sqrt(count) for share in shares]
+    doubt = _OUTLIER * (1 - 1 / count) + _ALONE
     logs = [_logs(one.probabilities, doubt) for one in reads]
     gap = math.log(doubt / (len(alphabet) + 1))
     centre = _centre(reads, logs, weights, gap, alphabet)

@@ -3,7 +3,8 @@ here.
 
 Rules. A crop of any size becomes one grey picture of INPUT_SIZE by `preprocess`, which training uses too, so
 the two cannot differ. The network (ONNX) straightens the plate itself and gives a CTC distribution per column of
-its upper and its lower row; `decode` turns them into one text greedily. The model file carries alphabet, input
+its upper and its lower row; `decode` turns them into one text greedily, and rows that are read unsurely are looked at
+once more (`read_all`). The model file carries alphabet, input
 size and steps in its metadata; its model card beside it (`recogniser.json`) carries its SHA-256. Where either
 disagrees, nothing is read and the error says what to do.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +24,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from services.inference.models.openvino_network import OpenVinoNetwork
+from services.inference.models.rows import row_pictures, together, unsure
 from services.runtime.errors import Stop
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -34,6 +36,10 @@ MARGIN = 0.06
 WEIGHTS = Path(__file__).parent.parent / "weights" / "recogniser.onnx"
 
 Image = NDArray[np.uint8]
+Answer = tuple[NDArray[np.float32], NDArray[np.float32], float]
+"""What the network says of one crop: probabilities (ROWS, COLUMNS, 37), corners (4, 2), whether it shows a plate."""
+Run = Callable[[Sequence[Image]], list[Answer]]
+"""Pictures of `preprocess` in, an answer each out, in the same order."""
 
 
 class WrongWeights(Stop):
@@ -113,10 +119,30 @@ def decode(
     probabilities: NDArray[np.float32], corners: NDArray[np.float32] | None = None, plate: float = 1.0
 ) -> CharacterReading:
     """The reading of one crop: its rows, the upper first, put together. `probabilities`: (ROWS, COLUMNS, 37)."""
-    rows = [distributions for distributions in map(_decode_row, probabilities) if len(distributions)]
-    found = np.concatenate(rows) if rows else np.zeros((0, len(ALPHABET)), np.float32)
+    return _reading([_decode_row(row) for row in probabilities], corners, plate)
+
+
+def _reading(
+    rows: Sequence[NDArray[np.float32]], corners: NDArray[np.float32] | None, plate: float
+) -> CharacterReading:
+    found = np.concatenate(rows)
     text = "".join(ALPHABET[int(index)] for index in found.argmax(axis=1))
-    return CharacterReading(text, found, round(float(plate), 4), max(len(rows), 1), corners=corners)
+    count = sum(len(row) > 0 for row in rows)
+    return CharacterReading(text, found, round(float(plate), 4), max(count, 1), corners=corners)
+
+
+def read_all(crops: Sequence[Image], run: Run) -> list[CharacterReading]:
+    """One reading for each crop by the network that `run` runs; the rows of unsure plates of two rows are looked at
+    once more (`services.inference.models.rows`)."""
+    pictures = [preprocess(crop) for crop in crops]
+    answers = run(pictures)
+    found = [[_decode_row(row) for row in probabilities] for probabilities, _, _ in answers]
+    again = [index for index, rows in enumerate(found) if unsure(rows)]
+    looks = run([row for index in again for row in row_pictures(pictures[index], answers[index][1])])
+    alone = iter([_decode_row(probabilities[0]) for probabilities, _, _ in looks])
+    for index in again:
+        found[index] = [together(whole, next(alone), ALPHABET) for whole in found[index]]
+    return [_reading(rows, corners, plate) for rows, (_, corners, plate) in zip(found, answers, strict=True)]
 
 
 def _decode_row(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -158,12 +184,15 @@ class OnnxRecogniser:
 
     def read(self, crops: Sequence[Image]) -> list[CharacterReading]:
         """Read BGR crops of any size, `batch` of them at a time."""
-        readings: list[CharacterReading] = []
-        for start in range(0, len(crops), self._batch):
-            pictures = np.stack([preprocess(crop) for crop in crops[start : start + self._batch]])[:, None]
-            outputs: Any = self._session.run(["probabilities", "corners", "plate"], {"crops": pictures})
-            readings += decode_all(*outputs)
-        return readings
+        return read_all(crops, self._run)
+
+    def _run(self, pictures: Sequence[Image]) -> list[Answer]:
+        answers: list[Answer] = []
+        for start in range(0, len(pictures), self._batch):
+            crops = np.stack(pictures[start : start + self._batch])[:, None]
+            outputs: Any = self._session.run(["probabilities", "corners", "plate"], {"crops": crops})
+            answers += zip(*outputs, strict=True)
+        return answers
 
 
 class OpenVinoRecogniser:
@@ -175,11 +204,14 @@ class OpenVinoRecogniser:
 
     def read(self, crops: Sequence[Image]) -> list[CharacterReading]:
         """Read BGR crops of any size, eight at a time; the last few one by one."""
-        pictures = np.array([preprocess(crop) for crop in crops], np.uint8).reshape(-1, 1, 1, *INPUT_SIZE)
-        eights = len(pictures) - len(pictures) % _TOGETHER
-        batches = [pictures[start : start + _TOGETHER, 0] for start in range(0, eights, _TOGETHER)]
-        outputs = [self._network.run(part) for part in (batches, list(pictures[eights:])) if part]
-        return [reading for part in outputs for one in part for reading in decode_all(*one)]
+        return read_all(crops, self._run)
+
+    def _run(self, pictures: Sequence[Image]) -> list[Answer]:
+        crops = np.array(pictures, np.uint8).reshape(-1, 1, 1, *INPUT_SIZE)
+        eights = len(crops) - len(crops) % _TOGETHER
+        batches = [crops[start : start + _TOGETHER, 0] for start in range(0, eights, _TOGETHER)]
+        outputs = [self._network.run(part) for part in (batches, list(crops[eights:])) if part]
+        return [answer for part in outputs for one in part for answer in zip(*one, strict=True)]
 
 
 def check_hash(weights: Path) -> None:
