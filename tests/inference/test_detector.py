@@ -315,7 +315,7 @@ def test_at_least_nine_in_ten_plates_of_the_validation_photos_are_found(shared_d
 @pytest.mark.parametrize("text", ["A123BC77", "K456MX199", "M789OP78"])
 def test_a_plate_that_fills_its_picture_is_found_from_edge_to_edge(text: str) -> None:
     plate = render_plate(text, height=30).image
-    height, width = plate.shape[:2]
+    width = plate.shape[1]
     picture = cv2.copyMakeBorder(plate, 4, 4, 8, 8, cv2.BORDER_CONSTANT, value=(60, 40, 30))
 
     (found,) = create_detector("cpu", runtime="onnxruntime").detect([np.asarray(picture, np.uint8)])
