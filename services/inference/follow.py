@@ -9,6 +9,7 @@ Rules
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -177,7 +178,9 @@ def settle(
     the second value. ``looks``: crop and reading of each, ``reads`` what each counts."""
     reading = vote(reads, ALPHABET, options)
     sights = [
-        Sight(preprocess(crop), seen.corners, read.weight)
+        Sight(
+            preprocess(crop), seen.corners, math.sqrt(read.weight)
+        )  # the root: also a picture read badly adds to the average
         for (crop, seen), read in zip(looks, reads, strict=True)
         if seen.corners is not None and seen.text and read.weight > 0
     ]
@@ -187,7 +190,7 @@ def settle(
     seen = reader(fuse(sights, INPUT_SIZE))
     if not seen.text or seen.plate < options.min_plate:
         return reading, []
-    together = Read(seen.text, seen.probabilities, _FUSED * max(one.weight for one in sights))
+    together = Read(seen.text, seen.probabilities, _FUSED * max(one.weight for one in reads))
     return vote([*reads, together], ALPHABET, options), [together]
 
 
