@@ -8,6 +8,7 @@ for and absent is a `Stop` that says what to do.
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import logging
 from pathlib import Path
@@ -110,6 +111,10 @@ def why_no_cuda() -> str:
     for package in ("torch", "ultralytics"):
         if importlib.util.find_spec(package) is None:
             return f"{package} is not installed: pip install 'plateflow[gpu]'"
+    try:
+        ctypes.CDLL("libcuda.so.1")  # torch takes seconds to load, only to say the same
+    except OSError:
+        return "there is no NVIDIA driver (libcuda.so.1): install it, then check with nvidia-smi"
     import torch
 
     if not torch.cuda.is_available():
