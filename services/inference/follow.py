@@ -177,10 +177,8 @@ def settle(
     """The vote over the pictures of one plate and, where it is unsure, over what they show fused, too: that reading is
     the second value. ``looks``: crop and reading of each, ``reads`` what each counts."""
     reading = vote(reads, ALPHABET, options)
-    sights = [
-        Sight(
-            preprocess(crop), seen.corners, math.sqrt(read.weight)
-        )  # the root: also a picture read badly adds to the average
+    sights = [  # by the root of their weights: also a picture read badly adds to the average
+        Sight(preprocess(crop), seen.corners, math.sqrt(read.weight))
         for (crop, seen), read in zip(looks, reads, strict=True)
         if seen.corners is not None and seen.text and read.weight > 0
     ]

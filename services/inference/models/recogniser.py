@@ -3,10 +3,10 @@ here.
 
 Rules. A crop of any size becomes one grey picture of INPUT_SIZE by `preprocess`, which training uses too, so
 the two cannot differ. The network (ONNX) straightens the plate itself and gives a CTC distribution per column of
-its upper and its lower row; `decode` turns them into one text greedily, and rows that are read unsurely are looked at
-once more (`read_all`). The model file carries alphabet, input
-size and steps in its metadata; its model card beside it (`recogniser.json`) carries its SHA-256. Where either
-disagrees, nothing is read and the error says what to do.
+its upper and its lower row; `decode` turns them into one text greedily, and rows that are read unsurely are looked
+at once more (`read_all`). The model file carries alphabet, input size and steps in its metadata; its model card
+beside it (`recogniser.json`) carries its SHA-256. Where either disagrees, nothing is read and the error says what
+to do.
 """
 
 from __future__ import annotations
