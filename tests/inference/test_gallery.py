@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -57,7 +59,7 @@ def test_the_oldest_drawn_picture_makes_room_and_photos_stay() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_run_leaves_weights_that_detect(tmp_path: Path) -> None:
+def test_a_run_leaves_weights_that_detect_and_can_be_published(tmp_path: Path, shared_data: Path) -> None:
     pytest.importorskip("ultralytics", reason="needs the gpu extra: pip install 'plateflow[gpu]'")
     photos = tmp_path / "photos"
     for folder in ("images", "labels"):
@@ -76,3 +78,17 @@ def test_a_run_leaves_weights_that_detect(tmp_path: Path) -> None:
 
     detector = UltralyticsDetector(tmp_path / "out" / "detector.pt", "cpu")
     assert len(detector.detect([bright().image])) == 1
+
+    from services.inference.models.detector import WEIGHTS_FOLDER, OnnxDetector
+    from services.inference.training.publish_detector import publish
+
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    shutil.copyfile(WEIGHTS_FOLDER / "detector.json", weights / "detector.json")
+    card = publish(tmp_path / "out", shared_data, weights)
+
+    assert card["finetuned"]["steps"] == facts["steps"]
+    assert card["phases"] == json.loads((WEIGHTS_FOLDER / "detector.json").read_text())["phases"]
+    assert hashlib.sha256((weights / "detector.onnx").read_bytes()).hexdigest() == card["sha256"]["detector.onnx"]
+    assert f"{facts['steps']} steps" in (weights / "detector.md").read_text()
+    assert len(OnnxDetector(weights / "detector.onnx").detect([bright().image])) == 1

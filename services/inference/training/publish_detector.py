@@ -1,5 +1,5 @@
-"""Makes the shipped detector of a training folder: checkpoints in; ONNX, half-precision .pt and model cards
-out.
+"""Makes the shipped detector of a training folder, that of `detector` or of `finetune`: checkpoints in; ONNX,
+half-precision .pt and model cards out.
 
 The figures of the card are measured with the ONNX file through the code that production runs. Machine
 paths, which ultralytics writes into checkpoints and ONNX metadata, are left out of what is shipped.
@@ -27,6 +27,8 @@ from services.inference.models.detector import CONFIDENCE, INPUT_SIZE, WEIGHTS_F
 from services.inference.training.truth import detection_rows, write_truth
 
 PHASE_NAMES = ("photos", "mixed", "settle")
+FINETUNED = "training.json"
+"""What `finetune` says of a run, in its folder."""
 SOURCES = {
     "kag_": "web pictures, mixed countries",
     "rl_": "Romanian dashcam",
@@ -37,15 +39,23 @@ METADATA = {"names": "{0: 'plate'}", "task": "detect", "stride": "32", "license"
 
 
 def publish(out: Path, shared: Path, weights_folder: Path = WEIGHTS_FOLDER) -> dict[str, Any]:
-    """Exports the newest phase of `out` into `weights_folder`, measured and described."""
+    """Exports the newest phase of `out`, or what was trained further there, into `weights_folder`, measured and
+    described. The card of what was trained further keeps what it says of the detector there before."""
     phases = [name for name in PHASE_NAMES if (out / name / "weights" / "last.pt").exists()]
-    if not phases:
-        raise SystemExit(f"{out} holds no checkpoint; run services.inference.training.detector first")
+    if (out / FINETUNED).exists():
+        checkpoint = out / "detector.pt"
+        before = json.loads((weights_folder / "detector.json").read_text())
+        history = {"phases": before["phases"], "finetuned": json.loads((out / FINETUNED).read_text())}
+    elif phases:
+        checkpoint = out / phases[-1] / "weights" / "last.pt"
+        history = {"phases": [phase_facts(out / name) for name in phases]}
+    else:
+        raise SystemExit(f"{out} holds no checkpoint; run services.inference.training.detector or finetune first")
     weights_folder.mkdir(exist_ok=True)
     work = out / "export"
     work.mkdir(exist_ok=True)
-    export(out / phases[-1] / "weights" / "last.pt", work)
-    card = describe(work, out, phases, shared)
+    export(checkpoint, work)
+    card = describe(work, history, shared)
     for name in ("detector.onnx", "detector.pt"):
         shutil.copyfile(work / name, weights_folder / name)
     (weights_folder / "detector.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
@@ -95,8 +105,8 @@ def store_halved(network: Any, least: int = 256) -> None:
             graph.node.insert(0, widen)
 
 
-def describe(work: Path, out: Path, phases: list[str], shared: Path) -> dict[str, Any]:
-    """The model card as data."""
+def describe(work: Path, history: dict[str, Any], shared: Path) -> dict[str, Any]:
+    """The model card as data. `history`: what it was trained in."""
     results = {size: measure(work / "detector.onnx", shared, size) for size in (416, INPUT_SIZE)}
     return {
         "name": "plate detector",
@@ -105,7 +115,7 @@ def describe(work: Path, out: Path, phases: list[str], shared: Path) -> dict[str
         "sha256": {name: sha256(work / name) for name in ("detector.onnx", "detector.pt")},
         "start_weights": "YOLO11n trained on COCO (Ultralytics, AGPL-3.0)",
         "command": COMMAND,
-        "phases": [phase_facts(out / name) for name in phases],
+        **history,
         "confidence": CONFIDENCE,
         "input_size": INPUT_SIZE,
         "validation": {f"{size}": by_source(found) for size, found in results.items()},
@@ -172,6 +182,7 @@ def as_markdown(card: dict[str, Any]) -> str:
         "No photo is shipped.\n"
         "480 pixels, batches of 16, AdamW, cosine schedule, one CPU core.",
         f"| phase | epochs | minutes | box loss at the end |\n| --- | --- | --- | --- |\n{phases}",
+        *_finetuned(card.get("finetuned")),
         "## Figures",
         "67 validation photos with 71 labelled plates, none of them trained on; IoU 0.5, score at least\n"
         f"{card['confidence']}, measured with `detector.onnx`; 95 % Wilson intervals. By default the longest side\n"
@@ -185,6 +196,15 @@ def as_markdown(card: dict[str, Any]) -> str:
         "motorcycles and lorries are hardly in the data. Writing that looks like a plate may be found as one.",
     )
     return "\n\n".join(sections) + "\n"
+
+
+def _finetuned(facts: dict[str, Any] | None) -> Iterable[str]:
+    if facts is not None:
+        yield (
+            f"Then trained further: {facts['seconds'] / 60:.1f} minutes on {facts['device']}, {facts['steps']} steps,\n"
+            f"{facts['pictures']} pictures, of {facts['photos']} photos and {facts['drawn']} drawn ones\n"
+            "(`python -m services.inference.training.finetune`)."
+        )
 
 
 def _measure_one(detector: OnnxDetector, photo: Path, plates: list[TruePlate]) -> PictureResult:
