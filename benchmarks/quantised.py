@@ -31,7 +31,7 @@ _CALIBRATED_ON = 64
 
 def frames(count: int) -> list[Image]:
     """Of the 720p clip with one plate, spread over it, (H, W, 3) BGR."""
-    wanted = Clip(720, "h264", 1)
+    wanted = Clip(720, "h264", 1, 2.0)
     with av.open(str(clip(wanted))) as container:
         every = wanted.frames // count
         found = [frame for number, frame in enumerate(container.decode(video=0)) if number % every == 0]
