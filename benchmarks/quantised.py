@@ -13,14 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import av
-import cv2
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from benchmarks.workload import CACHE, Clip, clip
-from services.inference.models.detector import DETECTOR_ONNX, network_input
+from services.inference.models.detector import (
+    CONFIDENCE,
+    DETECTOR_ONNX,
+    INPUT_SIZE,
+    IOU,
+    LetterboxDetector,
+    network_input,
+)
 from services.inference.models.recogniser import WEIGHTS as RECOGNISER_ONNX
 from services.inference.models.recogniser import preprocess
 from services.inference.training.plates import plate_text, render_plate
@@ -38,12 +44,16 @@ def frames(count: int) -> list[Image]:
         return [frame.to_ndarray(format="bgr24") for frame in found[:count]]
 
 
-def letterboxed(count: int) -> NDArray[np.uint8]:
-    """(count, 384, 640, 3) BGR: what the detector sees of 720p."""
-    small = [cv2.resize(one, (640, 360), interpolation=cv2.INTER_LINEAR) for one in frames(count)]
-    canvas = np.full((count, 384, 640, 3), 114, np.uint8)
-    canvas[:, :360] = small
-    return canvas
+class _Letterboxes(LetterboxDetector):
+    """Finds nothing, and keeps what a network would be given: (B, H, W, 3) BGR."""
+
+    def __init__(self) -> None:
+        super().__init__(CONFIDENCE, IOU, INPUT_SIZE)
+        self.inputs: list[NDArray[np.uint8]] = []
+
+    def forward(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self.inputs.append(inputs)
+        return np.zeros((len(inputs), 5, 0), np.float32)
 
 
 def plates(count: int, seed: int) -> tuple[list[Image], list[str]]:
@@ -66,8 +76,9 @@ class _Pictures(CalibrationDataReader):
 @cache
 def detector() -> Path:
     """The file of the detector in INT8."""
-    inputs = network_input(letterboxed(16))
-    return _quantised(DETECTOR_ONNX, "images", [one[None] for one in inputs])
+    seen = _Letterboxes()
+    seen.detect(frames(16))
+    return _quantised(DETECTOR_ONNX, "images", [network_input(one[None]) for one in np.concatenate(seen.inputs)])
 
 
 @cache

@@ -24,7 +24,7 @@ from urllib.parse import urljoin, urlsplit
 import certifi
 import msgspec
 import urllib3
-from urllib3.exceptions import HTTPError, LocationValueError, URLSchemeUnknown
+from urllib3.exceptions import HTTPError
 
 from services.runtime.addresses import ForbiddenAddress, Guard, Resolve, guarded_pools, look_up, spelt_out
 from services.runtime.transfer import Obstacle, Saved, WayFailed, gunzip, reject_too_large, save, within
@@ -120,7 +120,7 @@ class VaultHttp:
         try:
             with self._asked("POST", f"{account.api}/ping", account.headers()) as response:
                 status = response.status  # its body is nothing to us, however long it is
-        except HTTPError:
+        except (HTTPError, WayFailed):
             return Ping.UNREACHABLE
         if status in (401, 403):
             return Ping.REFUSED
@@ -198,8 +198,6 @@ class VaultHttp:
         try:
             with self._asked("GET", url, headers) as response:
                 yield response
-        except (LocationValueError, URLSchemeUnknown, ValueError) as error:
-            raise WayFailed(Obstacle.UNEXPECTED, f"cannot be asked for ({type(error).__name__})", 0) from error
         except ForbiddenAddress as error:
             raise WayFailed(Obstacle.NOT_ALLOWED, f"{error}: {SPELL}") from None
         except HTTPError as error:
@@ -209,15 +207,19 @@ class VaultHttp:
     def _asked(
         self, method: str, url: str, headers: Headers, body: bytes | None = None
     ) -> Iterator[urllib3.BaseHTTPResponse]:
-        """An answer whose body is still to be read; what is left of it in the end goes with its connection.
+        """An answer whose body is still to be read; what is left of it in the end goes with its connection. WayFailed
+        for an address or a header (a key with a line break, say) that HTTP has no words for.
 
         Videos do not get smaller by gzip, which costs Vault and us ten times what the transfer does, so it is not asked
         for; where it comes all the same, it is unpacked.
         """
         named = {"Accept-Encoding": b"identity"} | headers
-        response = self._pools.urlopen(
-            method, url, headers=named, body=body, redirect=False, preload_content=False, decode_content=False
-        )
+        try:
+            response = self._pools.urlopen(
+                method, url, headers=named, body=body, redirect=False, preload_content=False, decode_content=False
+            )
+        except ValueError as error:
+            raise WayFailed(Obstacle.UNEXPECTED, f"cannot be asked for ({type(error).__name__})", 0) from None
         try:
             yield response
         finally:

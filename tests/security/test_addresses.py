@@ -134,6 +134,19 @@ def test_the_same_address_spelt_out_by_the_operator_is_allowed_and_vaults_own_na
     assert own.ping(Account(f"http://localhost:{port}/api", "made-up", "made-up")) is Ping.ACCEPTED
 
 
+def test_a_key_with_a_line_break_is_no_request_and_no_crash(port: int, tmp_path: Path) -> None:
+    http = VaultHttp([], 10**6, 2.0, 2.0, own_host="localhost")
+    account = Account(f"http://localhost:{port}/api", "made-up", "made-up\nmore")
+
+    assert http.ping(account) is Ping.UNREACHABLE
+    with pytest.raises(WayFailed, match="cannot be asked for") as fetched:
+        http.by_blob(account, "gate/1.mp4", "made-up", tmp_path / "clip")
+    with pytest.raises(WayFailed, match="cannot be asked for"):
+        http.listed(account, "made-up", ["gate"], 0, 1)
+    assert "made-up" not in str(fetched.value)
+    assert Storage.asked == []
+
+
 def test_only_the_good_one_of_several_addresses_is_used_and_the_name_is_asked_for_once(
     port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
