@@ -26,7 +26,7 @@ from services.contracts.formats import shipped
 from services.contracts.gates import OPEN, Gate
 from services.contracts.messages import Box
 from services.inference.core.gates import refused
-from services.inference.core.motion import MotionGate, MotionOptions
+from services.inference.core.motion import Look, MotionGate, MotionOptions, Place, renewed
 from services.inference.core.spread import Spread
 from services.inference.core.stitch import (
     SINGLE,
@@ -191,6 +191,7 @@ class _Work:
         self._unread: list[Followed] = []
         self._read: list[Followed] = []
         self._motion = MotionGate(options.motion)
+        self._parts: dict[tuple[int, int], Sequence[tuple[int, int]]] = {}
         self._seen: list[Detection] = []
         self.frames = self.looked = self.detections = 0
         self.rejected: Counter[str] = Counter()
@@ -224,16 +225,36 @@ class _Work:
             return kept
 
     def _found(self, batch: list[DecodedFrame]) -> list[list[Detection]]:
-        """The boxes of each frame: the detector's, or those of the last frame where nothing has moved since."""
-        new = [self._motion.needs(frame.time_ms, frame.image) for frame in batch]
-        looked = [frame.image for frame, needed in zip(batch, new, strict=True) if needed]
-        self.looked += len(looked)
-        answers = iter(self._models.detector.detect(looked) if looked else ())
+        """The boxes of each frame: the detector's where something has moved, those of the frame before elsewhere."""
+        looks = [self._motion.look(frame.time_ms, frame.image, self._parts_of(frame.image)) for frame in batch]
+        asked = [(frame.image, look) for frame, look in zip(batch, looks, strict=True) if look is not None]
+        self.looked += len(asked)
+        places = [_part(image, look) for image, look in asked]
+        answers = iter(self._models.detector.detect([image for image, _ in asked], places) if asked else ())
         found = []
-        for needed in new:
-            self._seen = next(answers) if needed else self._seen
+        for frame, look in zip(batch, looks, strict=True):
+            if look is not None:
+                self._seen = self._renewed(frame.image, look, next(answers))
             found.append(self._seen)
         return found
+
+    def _parts_of(self, image: Image) -> Sequence[tuple[int, int]]:
+        height, width = image.shape[:2]
+        if (width, height) not in self._parts:
+            self._parts[width, height] = self._models.detector.parts(width, height)
+        return self._parts[width, height]
+
+    def _renewed(self, image: Image, look: Look, new: list[Detection]) -> list[Detection]:
+        """The boxes of a frame of which ``new`` are those that the look at it found."""
+        if _part(image, look) is None:
+            return new
+        size = image.shape[1], image.shape[0]
+        parted = renewed([_box(one) for one in self._seen], [_box(one) for one in new], look, size)
+        if parted is None:
+            return self._models.detector.detect([image])[0]
+        hold, join = parted
+        both = [self._seen[number] for number in hold] + [new[number] for number in join]
+        return sorted(both, key=lambda one: -one.score)
 
     def _vehicles(
         self, batch: list[DecodedFrame], found: Sequence[Sequence[Detection]]
@@ -324,6 +345,11 @@ def _rejection(track: Followed, options: KeepOptions) -> str:
     if is_plate(track.label):
         return rejection(track.reading, scores, options)
     return "" if seen_enough(scores, options) else SINGLE
+
+
+def _part(image: Image, look: Look) -> Place | None:
+    """What of the image is looked at; None: all of it."""
+    return None if look.place == (0, 0, image.shape[1], image.shape[0]) else look.place
 
 
 def _box(detection: Detection) -> Box:

@@ -99,13 +99,14 @@ class PipelineSettings(Settings):
         default=_PIPELINE.motion.threshold,
         ge=0,
         le=255,
-        description="Levels of brightness by which the mean of 16 x 16 pixels must change for a frame to go through "
-        "the detector; else it takes the boxes of the frame before. 0 = every frame does.",
+        description="Levels of brightness by which the mean of 16 x 16 pixels must change for a frame, or the part "
+        "of it around all that changed, to go through the detector; elsewhere the boxes of the frame before stay. "
+        "0 = every frame does, as a whole.",
     )
     motion_most_ms: int = Field(
         default=_PIPELINE.motion.most_ms,
         ge=0,
-        description="A frame so long after the last one that went through the detector does in any case.",
+        description="A frame so long after the last one that went through the detector as a whole does in any case.",
     )
     start_score: float = Field(
         default=_PIPELINE.tracker.start_score, ge=0, le=1, description="Score that a box needs to start a track."

@@ -220,7 +220,7 @@ FRAMES_SAMPLED = _counter(
 )
 FRAMES_LOOKED = _counter(
     "inference_frames_looked",
-    "Sampled frames that went through the detector; in the others nothing had moved.",
+    "Sampled frames that went through the detector, as a whole or in part; in the others nothing had moved.",
     do="As many as sampled ones in still scenes: raise PLATEFLOW_MOTION_THRESHOLD a little.",
 )
 DETECTIONS = _counter(

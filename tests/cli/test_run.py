@@ -27,6 +27,7 @@ from services.cli.interrupt import Interrupt
 from services.contracts.codec import decode
 from services.contracts.messages import Models, Passage, Plate, RecordingDone
 from services.inference.build import Inference
+from services.inference.core.motion import Place
 from services.inference.decode import Decoder
 from services.inference.models.detector import Detection
 from services.inference.pipeline import Pipeline
@@ -283,10 +284,10 @@ class InterruptedDetector(ColourDetector):
         super().__init__()
         self._at = at
 
-    def detect(self, frames: Sequence[Image]) -> list[list[Detection]]:
+    def detect(self, frames: Sequence[Image], places: Sequence[Place | None] = ()) -> list[list[Detection]]:
         if len(self.batches) == self._at:
             signal.raise_signal(signal.SIGINT)
-        return super().detect(frames)
+        return super().detect(frames, places)
 
 
 def test_ctrl_c_keeps_what_is_done_also_of_the_recording_at_hand(

@@ -37,7 +37,15 @@ coordinates = st.floats(0, 1)
 class PaintedBoxes(LetterboxDetector):
     """A network whose answer is known: it finds the bounding box of the pure red pixels of its input."""
 
+    shape: tuple[int, ...] = ()
+    """Of the last input."""
+
+    def fix(self, width: int, height: int) -> None:
+        """As a network is that takes one size only."""
+        self._fixed = width, height
+
     def forward(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self.shape = inputs.shape[1:3]
         return np.stack([self._red(one) for one in inputs])
 
     def _red(self, picture: Frame) -> NDArray[np.float32]:
@@ -159,6 +167,40 @@ def test_frames_of_different_sizes_answer_in_the_order_asked() -> None:
     network = PaintedBoxes(0.25, 0.5, 640)
 
     assert network.detect(frames) == [network.detect([frame])[0] for frame in frames]
+
+
+def test_a_part_of_a_frame_is_looked_at_in_the_scale_of_the_whole() -> None:
+    frame = grey(1920, 1080)
+    frame[600:660, 300:600] = (0, 0, 255)
+    frame[100:160, 1500:1800] = (0, 0, 255)
+    network = PaintedBoxes(0.25, 0.5, 640)
+
+    assert network.parts(1920, 1080) == [(960, 576), (1920, 576), (960, 1080), (1440, 864)]
+    assert network.parts(640, 640)[0] == (320, 320)
+    for (width, height), shape in zip(
+        network.parts(1920, 1080), [(192, 320), (192, 640), (384, 320), (288, 480)], strict=True
+    ):
+        ((box,),) = network.detect([frame], [(0, 1080 - height, width, height)])
+        assert (box.x, box.y, box.w, box.h) == pytest.approx((300, 600, 300, 60), abs=3)
+        assert network.shape == shape
+
+
+def test_the_shipped_network_sees_in_a_part_what_it_sees_in_the_whole() -> None:
+    frame, network = street_with_plate(1280, 720, 180), OnnxDetector(threads=1)
+
+    ((whole, *_),) = network.detect([frame])
+    for width, height in network.parts(1280, 720):
+        ((part, *_),) = network.detect(
+            [frame], [(320 if width < 960 else 160 if width < 1280 else 0, 720 - height, width, height)]
+        )
+        assert numbers(part)[:4] == pytest.approx(numbers(whole)[:4], abs=4)
+
+
+def test_a_network_of_one_size_of_input_gains_nothing_by_parts() -> None:
+    network = PaintedBoxes(0.25, 0.5, 640)
+    network.fix(640, 384)
+
+    assert network.parts(1920, 1080) == ()
 
 
 def test_boxes_that_reach_out_of_the_frame_are_clipped_and_rounded() -> None:

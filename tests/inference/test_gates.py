@@ -19,6 +19,7 @@ from services.aggregator.core.config import Options
 from services.cli.zones import gate_of
 from services.contracts.gates import OPEN, BadGate, Gate, check, holds
 from services.inference.core.gates import BOX_REASONS, refused
+from services.inference.core.motion import Place
 from services.inference.core.stitch import TRACK_REASONS
 from services.inference.decode import Decoder
 from services.inference.gates import Gates, read
@@ -182,7 +183,10 @@ def decoder() -> Iterator[Decoder]:
 class Cars:
     """Sees a car in the left half of each frame."""
 
-    def detect(self, frames: Sequence[Image]) -> list[list[Detection]]:
+    def parts(self, width: int, height: int) -> Sequence[tuple[int, int]]:
+        return ()
+
+    def detect(self, frames: Sequence[Image], places: Sequence[Place | None] = ()) -> list[list[Detection]]:
         return [[Detection(0, 0, frame.shape[1] / 2, frame.shape[0], 0.9, "car")] for frame in frames]
 
 

@@ -4,10 +4,12 @@ colour."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
+from services.inference.core.motion import Place
 from services.inference.models.detector import Detection
 from services.inference.models.recogniser import ALPHABET, CharacterReading
 from tests.support.video import Image, road
@@ -32,10 +34,21 @@ class ColourDetector:
 
     def __init__(self) -> None:
         self.batches: list[int] = []
+        self.pixels = 0
+        """That were looked at."""
 
-    def detect(self, frames: Sequence[Image]) -> list[list[Detection]]:
+    def detect(self, frames: Sequence[Image], places: Sequence[Place | None] = ()) -> list[list[Detection]]:
         self.batches.append(len(frames))
-        return [self._boxes(frame) for frame in frames]
+        found = []
+        for frame, place in zip(frames, places or [None] * len(frames), strict=True):
+            x, y, width, height = place or (0, 0, frame.shape[1], frame.shape[0])
+            boxes = self._boxes(frame[y : y + height, x : x + width])
+            found.append([replace(box, x=box.x + x, y=box.y + y) for box in boxes])
+            self.pixels += width * height
+        return found
+
+    def parts(self, width: int, height: int) -> list[tuple[int, int]]:
+        return [(width // 2, height // 2), (width, height // 2)]
 
     def _boxes(self, frame: Image) -> list[Detection]:
         coloured = (frame.max(axis=2).astype(int) - frame.min(axis=2) > 60).astype(np.uint8)

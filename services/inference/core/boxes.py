@@ -78,9 +78,7 @@ class Letterbox:
     @classmethod
     def fit(cls, width: int, height: int, size: int, stride: int = 32) -> Letterbox:
         """The longest side becomes `size`; input sides are rounded up to `stride`: 16:9 -> 640 x 384."""
-        scale = size / max(width, height)
-        scaled_width, scaled_height = max(1, round(width * scale)), max(1, round(height * scale))
-        return cls(width, height, scaled_width, scaled_height, _up(scaled_width, stride), _up(scaled_height, stride))
+        return cls.part(width, height, size / max(width, height), stride)
 
     @classmethod
     def within(cls, width: int, height: int, input_width: int, input_height: int) -> Letterbox:
@@ -89,6 +87,12 @@ class Letterbox:
         scaled_width = min(input_width, max(1, round(width * scale)))
         scaled_height = min(input_height, max(1, round(height * scale)))
         return cls(width, height, scaled_width, scaled_height, input_width, input_height)
+
+    @classmethod
+    def part(cls, width: int, height: int, scale: float, stride: int = 32) -> Letterbox:
+        """For a part of a frame, in the frame's own scale."""
+        scaled_width, scaled_height = max(1, round(width * scale)), max(1, round(height * scale))
+        return cls(width, height, scaled_width, scaled_height, up(scaled_width, stride), up(scaled_height, stride))
 
     @property
     def scales(self) -> tuple[float, float]:
@@ -106,5 +110,6 @@ class Letterbox:
         return inside
 
 
-def _up(value: int, stride: int) -> int:
+def up(value: int, stride: int = 32) -> int:
+    """The next multiple of ``stride``."""
     return -(-value // stride) * stride

@@ -1,27 +1,40 @@
-"""The motion gate: which frames need the detector, and which show what an earlier one showed. Pure.
+"""The motion gate: which frames need the detector, and which part of them. Pure.
 
-In: frames in order of time. Out: for each, whether it has to be looked at. A frame that has not to be takes the boxes
-of the last one that was.
+In: frames in order of time. Out: for each, where it has to be looked at, if at all. A frame that has not to be takes
+the boxes of the frame before; of one that is looked at in part, the boxes elsewhere stay.
 
 Rules
-- A frame is compared with the last one that was looked at, never with one that was not: slow changes add up until they
-  are seen.
+- A frame is compared with what was last looked at, cell by cell, never with what was not: slow changes add up until
+  they are seen.
 - Compared are means over cells of `CELL` pixels, so that a sensor's noise averages out while a vehicle, far larger than
   a cell, does not. One cell that differs by the threshold is enough.
-- After `most_ms` every frame is looked at again, whatever it shows. So what the gate hides, it hides for no longer.
-- The answer depends on the frames alone.
+- After `most_ms` the whole frame is looked at again, whatever it shows. So what the gate hides, it hides for no longer.
+- A part is the smallest of those on offer that holds all that changed and some of what surrounds it. What it cuts is
+  not believed: then the whole frame is looked at.
+- The answers depend on the frames, and on the boxes found in them, alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from services.contracts.messages import Box
+from services.inference.core.boxes import insides
+
 CELL = 16
 """Pixels of a frame."""
+Place = tuple[int, int, int, int]
+"""Left, top, width and height of a part of a frame, in its pixels."""
+_MARGIN = 32
+"""What surrounds a change is worth a look for so much of the frame's width: a 32nd, 60 pixels of 1920."""
+_EDGE = 2.0  # pixels; a box so close to the edge of a part may go on beyond it
+_SAME = 0.5  # a box with so much of itself, or of the other, in common with another one is the same
+_FILLS = 0.6  # of a part's width; a wider box has too little around it to be believed
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +42,15 @@ class MotionOptions:
     threshold: float = 2.0
     """Levels of brightness (0..255) by which the mean of a cell must differ; 0: every frame is looked at."""
     most_ms: int = 1_000
-    """So long after the last frame looked at the next one is, though nothing moved."""
+    """So long after the last look at a whole frame the next one is taken, though nothing moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Where to look at a frame: at ``place``, since something changed within ``changed``, which lies in it."""
+
+    place: Place
+    changed: Place
 
 
 class MotionGate:
@@ -37,23 +58,98 @@ class MotionGate:
 
     def __init__(self, options: MotionOptions) -> None:
         self._options = options
-        self._looked_ms = 0
+        self._whole_ms = 0
         self._looked: NDArray[np.int16] | None = None
 
-    def needs(self, time_ms: int, image: NDArray[np.uint8]) -> bool:
-        """Whether the frame (h, w, 3) has to be looked at; if so, it is what later ones are compared with."""
+    def look(self, time_ms: int, image: NDArray[np.uint8], parts: Sequence[tuple[int, int]] = ()) -> Look | None:
+        """Where the frame (h, w, 3) has to be looked at; None: nowhere. ``parts``: widths and heights of what may be
+        looked at instead of the whole, the preferred ones first."""
+        whole = 0, 0, image.shape[1], image.shape[0]
         if self._options.threshold <= 0:
-            return True
-        cells = _means(image)
-        known = self._looked
-        recent = time_ms - self._looked_ms < self._options.most_ms
-        if known is None or not recent or known.shape != cells.shape or self._differ(known, cells):
-            self._looked_ms, self._looked = time_ms, cells
-            return True
-        return False
+            return Look(whole, whole)
+        cells, known = _means(image), self._looked
+        place: Place | None = whole
+        if known is not None and known.shape == cells.shape and time_ms - self._whole_ms < self._options.most_ms:
+            differ: NDArray[np.bool_] = np.abs(cells - known) >= 4 * self._options.threshold
+            if not differ.any():
+                return None
+            down, across = np.nonzero(differ)
+            rows, columns = _span(down), _span(across)
+            changed = _in_pixels(rows, columns, cells.shape, whole)
+            place = _place(changed, parts, whole)
+            if place is not None:
+                known[rows, columns] = cells[rows, columns]
+                return Look(place, changed)
+        self._whole_ms, self._looked = time_ms, cells
+        return Look(whole, whole)
 
-    def _differ(self, known: NDArray[np.int16], cells: NDArray[np.int16]) -> bool:
-        return bool(np.abs(cells - known).max() >= 4 * self._options.threshold)
+
+def renewed(
+    old: Sequence[Box], new: Sequence[Box], look: Look, size: tuple[int, int]
+) -> tuple[list[int], list[int]] | None:
+    """What a look at part of a frame of ``size`` (width, height) makes of the boxes: the numbers of the ``old`` ones
+    that still hold, since nothing changed in them, and of the ``new`` ones that join them. None: part of something lies
+    beyond the place's edge, and the whole frame has to be looked at."""
+    hold = [number for number, box in enumerate(old) if not _meet(box, look.changed)]
+    kept = np.array([_corners(old[number]) for number in hold]).reshape(-1, 4)
+    seen = np.array([_corners(box) for box in new]).reshape(-1, 4)
+    common = insides(seen, kept).max(axis=1, initial=0.0)
+    join = [number for number in range(len(new)) if common[number] <= _SAME]
+    touched = [box for number, box in enumerate(old) if number not in hold] + [new[number] for number in join]
+    return None if any(_cut(box, look.place, size) for box in touched) else (hold, join)
+
+
+def _span(numbers: NDArray[np.intp]) -> slice:
+    """From the least to the greatest."""
+    return slice(int(numbers.min()), int(numbers.max()) + 1)
+
+
+def _in_pixels(rows: slice, columns: slice, cells: tuple[int, ...], whole: Place) -> Place:
+    """The last cells reach to the frame's edges: what is less than a cell has none of its own."""
+    _, _, width, height = whole
+    right = width if columns.stop == cells[1] else columns.stop * CELL
+    bottom = height if rows.stop == cells[0] else rows.stop * CELL
+    left, top = columns.start * CELL, rows.start * CELL
+    return left, top, right - left, bottom - top
+
+
+def _place(changed: Place, parts: Sequence[tuple[int, int]], whole: Place) -> Place | None:
+    """The first of the parts that holds the change and its surroundings, laid around its middle."""
+    _, _, width, height = whole
+    margin = width // _MARGIN
+    x, y, w, h = changed
+    left, top = max(0, x - margin), max(0, y - margin)
+    right, bottom = min(width, x + w + margin), min(height, y + h + margin)
+    for wide, high in parts:
+        if right - left <= wide and bottom - top <= high:
+            at_x = min(max((left + right - wide) // 2, 0), width - wide)
+            at_y = min(max((top + bottom - high) // 2, 0), height - high)
+            return at_x, at_y, wide, high
+    return None
+
+
+def _corners(box: Box | Place) -> tuple[float, float, float, float]:
+    x, y, w, h = box
+    return x, y, x + w, y + h
+
+
+def _meet(box: Box, place: Place) -> bool:
+    x1, y1, x2, y2 = _corners(box)
+    left, top, right, bottom = _corners(place)
+    return x1 < right and x2 > left and y1 < bottom and y2 > top
+
+
+def _cut(box: Box, place: Place, size: tuple[int, int]) -> bool:
+    """Whether the place shows too little of it: it reaches an edge that is not the frame's, or fills the place."""
+    x1, y1, x2, y2 = _corners(box)
+    left, top, right, bottom = _corners(place)
+    sides = (
+        left > 0 and x1 < left + _EDGE,
+        top > 0 and y1 < top + _EDGE,
+        right < size[0] and x2 > right - _EDGE,
+        bottom < size[1] and y2 > bottom - _EDGE,
+    )
+    return any(sides) or (place[2] < size[0] and x2 - x1 > _FILLS * place[2])
 
 
 def _means(image: NDArray[np.uint8]) -> NDArray[np.int16]:

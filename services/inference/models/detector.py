@@ -27,7 +27,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from services.inference.core.boxes import Letterbox, suppress
+from services.inference.core.boxes import Letterbox, suppress, up
+from services.inference.core.motion import Place
 from services.inference.models.layouts import UnknownLayout, boxes_of
 from services.inference.models.openvino_network import OpenVinoNetwork
 from services.runtime.errors import Stop
@@ -45,6 +46,9 @@ FILLS = 0.6
 """Of a picture's width: a wider plate fills it. The network has seen none, and makes it about 0.7 wide."""
 ROOM = 0.5
 """Of its size, what such a picture gets on each side."""
+PARTS = ((0.5, 0.5), (1.0, 0.5), (0.5, 1.0), (0.75, 0.75))
+"""Of a frame's width and height, the parts that may be looked at alone: few, since each is a shape of input for which
+a network is compiled."""
 _PAD = 114  # the grey that the network was trained with beyond the picture
 
 
@@ -66,8 +70,14 @@ def is_plate(label: str) -> bool:
 
 
 class Detector(Protocol):
-    def detect(self, frames: Sequence[Frame]) -> list[list[Detection]]:
-        """Per frame (h, w, 3, BGR) its boxes, best score first. ValueError for an array that is no frame."""
+    def detect(self, frames: Sequence[Frame], places: Sequence[Place | None] = ()) -> list[list[Detection]]:
+        """Per frame (h, w, 3, BGR) its boxes in pixels of the frame, best score first. ``places``: of each frame, the
+        part that is looked at, in the same scale as the whole; None, or none given: the whole. ValueError for an array
+        that is no frame."""
+        ...
+
+    def parts(self, width: int, height: int) -> Sequence[tuple[int, int]]:
+        """Widths and heights of parts of such a frame that cost less to look at than the whole, the cheapest first."""
         ...
 
 
@@ -86,10 +96,11 @@ class LetterboxDetector(ABC):
     def forward(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(B, H, W, 3) BGR -> (B, 4 + classes, anchors): centre x, y, width, height in pixels, scores."""
 
-    def detect(self, frames: Sequence[Frame]) -> list[list[Detection]]:
-        found = self._seen(frames)
-        for i, (frame, detections) in enumerate(zip(frames, found, strict=True)):
-            if any(is_plate(one.label) and one.w > FILLS * frame.shape[1] for one in detections):
+    def detect(self, frames: Sequence[Frame], places: Sequence[Place | None] = ()) -> list[list[Detection]]:
+        places = places or [None] * len(frames)
+        found = self._seen(frames, places)
+        for i, (frame, place, detections) in enumerate(zip(frames, places, found, strict=True)):
+            if place is None and any(is_plate(one.label) and one.w > FILLS * frame.shape[1] for one in detections):
                 found[i] = self._seen_with_room(frame) or detections
         return found
 
@@ -98,7 +109,7 @@ class LetterboxDetector(ABC):
         height, width = frame.shape[:2]
         down, across = round(height * ROOM), round(width * ROOM)
         roomy = np.asarray(cv2.copyMakeBorder(frame, down, down, across, across, cv2.BORDER_REPLICATE), np.uint8)
-        (detections,) = self._seen([roomy])
+        (detections,) = self._seen([roomy], [None])
         inside = []
         for one in detections:
             x1, x2 = (min(max(value - across, 0.0), width) for value in (one.x, one.x + one.w))
@@ -107,14 +118,35 @@ class LetterboxDetector(ABC):
                 inside.append(replace(one, x=round(x1, 2), y=round(y1, 2), w=round(x2 - x1, 2), h=round(y2 - y1, 2)))
         return inside
 
-    def _seen(self, frames: Sequence[Frame]) -> list[list[Detection]]:
-        letterboxes = [_letterbox_of(frame, self._size, self._fixed) for frame in frames]
+    def parts(self, width: int, height: int) -> Sequence[tuple[int, int]]:
+        if self._fixed is not None:
+            return ()
+        whole = Letterbox.fit(width, height, self._size)
+        scale, found = self._size / max(width, height), []
+        for across, down in PARTS:
+            wide, high = up(round(whole.input_width * across)), up(round(whole.input_height * down))
+            if (wide, high) != (whole.input_width, whole.input_height):
+                found.append((min(width, round(wide / scale)), min(height, round(high / scale))))
+        return found
+
+    def _seen(self, frames: Sequence[Frame], places: Sequence[Place | None]) -> list[list[Detection]]:
+        letterboxes = [self._letterbox(frame, place) for frame, place in zip(frames, places, strict=True)]
+        pictures = [_part(frame, place) for frame, place in zip(frames, places, strict=True)]
         found: list[list[Detection]] = [[] for _ in frames]
         for indices in _by_input_shape(letterboxes):
-            inputs = np.stack([_draw(frames[i], letterboxes[i]) for i in indices])
+            inputs = np.stack([_draw(pictures[i], letterboxes[i]) for i in indices])
             for i, output in zip(indices, self.forward(inputs), strict=True):
-                found[i] = self._detections(output, letterboxes[i])
+                found[i] = _moved(self._detections(output, letterboxes[i]), places[i])
         return found
+
+    def _letterbox(self, frame: Frame, place: Place | None) -> Letterbox:
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
+            raise ValueError(f"a frame must be (height, width, 3) uint8, not {frame.shape} {frame.dtype}")
+        height, width = frame.shape[:2]
+        wide, high = (width, height) if place is None else place[2:]
+        if self._fixed is not None:
+            return Letterbox.within(wide, high, *self._fixed)
+        return Letterbox.part(wide, high, self._size / max(width, height))
 
     def _detections(self, output: NDArray[np.float32], letterbox: Letterbox) -> list[Detection]:
         scores, classes = output[4:].max(axis=0), output[4:].argmax(axis=0)
@@ -234,12 +266,18 @@ def _check_card(weights: Path, content: bytes) -> None:
         raise Stop(f"{weights} is not the file its model card describes (SHA-256 differs); install plateflow again")
 
 
-def _letterbox_of(frame: Frame, size: int, fixed: tuple[int, int] | None) -> Letterbox:
-    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
-        raise ValueError(f"a frame must be (height, width, 3) uint8, not {frame.shape} {frame.dtype}")
-    if fixed is not None:
-        return Letterbox.within(frame.shape[1], frame.shape[0], *fixed)
-    return Letterbox.fit(frame.shape[1], frame.shape[0], size)
+def _part(frame: Frame, place: Place | None) -> Frame:
+    if place is None:
+        return frame
+    x, y, width, height = place
+    return frame[y : y + height, x : x + width]
+
+
+def _moved(detections: list[Detection], place: Place | None) -> list[Detection]:
+    """Of a part, in pixels of the frame."""
+    if place is None:
+        return detections
+    return [replace(one, x=round(one.x + place[0], 2), y=round(one.y + place[1], 2)) for one in detections]
 
 
 def _by_input_shape(letterboxes: Sequence[Letterbox]) -> list[list[int]]:

@@ -3,7 +3,7 @@ ONNX Runtime; elsewhere in full precision, and about as fast.
 
 Rules
 - Compiled for each shape that comes, once: with free dimensions OpenVINO takes twice as long. A few shapes are kept,
-  the ones used last; cameras have few.
+  the ones used last; each size of frame has five, whole and in parts.
 - The items of a call run side by side, so that each core works for itself as far as there are items.
 - The same items give the same outputs, whatever runs beside them.
 """
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from services.runtime.errors import Stop
 
-KEPT = 4
+KEPT = 12
 """Shapes that are kept compiled."""
 Outputs = tuple[NDArray[np.float32], ...]
 
