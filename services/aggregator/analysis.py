@@ -35,6 +35,7 @@ SIGHTINGS = pa.schema([*tables.SIGHTINGS, ("metres_per_unit", pa.float64())])
 PASSAGES = [
     "camera", "plate", "first_seen", "last_seen", "duration_s", "sightings", "confidence",
     "first_x", "first_y", "last_x", "last_y", "speed_mps", "label", "passage_id", "recording_id", "key", "best_path",
+    "country",
 ]  # fmt: skip
 LONGEST = pd.Timedelta(hours=1)
 """No passage lasts longer; its recording does not."""
@@ -194,6 +195,7 @@ def _passages(seen: pd.DataFrame) -> pd.DataFrame:
             "last_y": last["center_y"],
             "speed_mps": _speeds(seen).reindex(first.index),
             "best_path": first["best_path"],
+            "country": first["country"],
         }
     ).reset_index(drop=True)[PASSAGES]
 

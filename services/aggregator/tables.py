@@ -72,6 +72,7 @@ SIGHTINGS = pa.schema(
         ("run_topic", pa.string()),
         ("run_partition", pa.int32()),
         ("run_offset", pa.int64()),
+        ("country", pa.string()),  # null where the reading tells none; files of version 0.1 have no such column
     ]
 )
 
@@ -225,4 +226,5 @@ def _row(plate: Plate) -> dict[str, Any]:
         "run_topic": plate.run.topic,
         "run_partition": plate.run.partition,
         "run_offset": plate.run.offset,
+        "country": plate.country or None,
     }

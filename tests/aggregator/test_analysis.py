@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from services.aggregator import tables
@@ -105,6 +108,24 @@ def test_cells_add_up_to_the_sightings_on_each_plane(data: Path) -> None:
     assert set(image["version"]) == {"1280x720-k40"} and set(ground["version"]) == {"abc-k10"}
     assert set(image["camera"]) == {GATE, EXIT} and set(ground["camera"]) == {GATE}
     assert image["time"].dt.minute.max() == 0
+
+
+def test_the_country_of_a_plate_is_told_and_files_that_know_none_are_gone_on_with(tmp_path: Path) -> None:
+    aggregator = LocalAggregator(tmp_path, CONFIG)
+    one = track([START_MS], "A123BC77", camera=GATE)
+    aggregator.add(msgspec.structs.replace(one, reading=msgspec.structs.replace(one.reading, country="RU")))
+    aggregator.close()
+    (path,) = (tmp_path / "sightings").rglob("*.parquet")
+    data = path.read_bytes()
+
+    assert load_sightings(tmp_path)["country"].tolist() == load_passages(tmp_path)["country"].tolist() == ["RU"]
+
+    old = pq.read_table(pa.BufferReader(data)).drop_columns(["country"])
+    pq.write_table(old, path)
+    older = path.read_bytes()
+    assert load_passages(tmp_path)["country"].isna().tolist() == [True]
+    path.write_bytes(tables.sightings_to_bytes(older, [], tables.footer_of(older)))
+    assert load_sightings(tmp_path)["country"].isna().tolist() == [True]
 
 
 @pytest.mark.parametrize("cut", ["2026-06-16T07:30", "2026-06-16T08:00:01.250", "2026-06-16T10:00+02:00", "2026-06-17"])
