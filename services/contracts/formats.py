@@ -44,7 +44,7 @@ class Format:
 
     @property
     def general(self) -> bool:
-        return "X" in self.pattern
+        return any(kind == "X" for kind, _, _ in _ITEM.findall(self.pattern))
 
     def places(self, length: int) -> tuple[Places, ...]:
         return tuple(one for one in self.variants if len(one) == length)

@@ -42,6 +42,14 @@ def test_a_general_format_names_only_what_no_other_does() -> None:
     assert names("1A2B3C", shipped()) == ("us-general",)
 
 
+def test_the_letter_x_among_others_makes_no_general_format() -> None:
+    one, any_of_them = parse(
+        "- {name: a, country: A, pattern: '[XY]DD'}\n- {name: b, country: B, pattern: XDD}", "mine.yaml"
+    )
+    assert names("X12", (one, any_of_them)) == ("a",)
+    assert names("Z12", (one, any_of_them)) == ("b",)
+
+
 @pytest.mark.parametrize(
     ("text", "where"),
     [
