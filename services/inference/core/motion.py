@@ -30,8 +30,7 @@ CELL = 16
 """Pixels of a frame."""
 Place = tuple[int, int, int, int]
 """Left, top, width and height of a part of a frame, in its pixels."""
-_MARGIN = 32
-"""What surrounds a change is worth a look for so much of the frame's width: a 32nd, 60 pixels of 1920."""
+_AROUND = 1 / 32  # of the frame's width, what surrounds a change and is looked at, too: 60 pixels of 1920
 _EDGE = 2.0  # pixels; a box so close to the edge of a part may go on beyond it
 _SAME = 0.5  # a box with so much of itself, or of the other, in common with another one is the same
 _FILLS = 0.6  # of a part's width; a wider box has too little around it to be believed
@@ -68,7 +67,6 @@ class MotionGate:
         if self._options.threshold <= 0:
             return Look(whole, whole)
         cells, known = _means(image), self._looked
-        place: Place | None = whole
         if known is not None and known.shape == cells.shape and time_ms - self._whole_ms < self._options.most_ms:
             differ: NDArray[np.bool_] = np.abs(cells - known) >= 4 * self._options.threshold
             if not differ.any():
@@ -116,7 +114,7 @@ def _in_pixels(rows: slice, columns: slice, cells: tuple[int, ...], whole: Place
 def _place(changed: Place, parts: Sequence[tuple[int, int]], whole: Place) -> Place | None:
     """The first of the parts that holds the change and its surroundings, laid around its middle."""
     _, _, width, height = whole
-    margin = width // _MARGIN
+    margin = int(width * _AROUND)
     x, y, w, h = changed
     left, top = max(0, x - margin), max(0, y - margin)
     right, bottom = min(width, x + w + margin), min(height, y + h + margin)
