@@ -126,3 +126,25 @@ def test_a_crop_without_a_plate_has_nothing_to_read(seed: int) -> None:
     crop = Studio(np.random.default_rng(seed), training_fonts(None), no_plate=1).crop()
     assert crop.image.shape == INPUT_SIZE
     assert crop.rows == ()
+
+
+@pytest.mark.parametrize(("share", "rows"), [(0.0, {1}), (1.0, {2})])
+def test_as_many_plates_have_two_rows_as_are_asked_for(share: float, rows: set[int]) -> None:
+    studio = Studio(np.random.default_rng(5), training_fonts(None), pool=8, no_plate=0, two_rows=share)
+
+    assert {len(studio.crop().rows) for _ in range(40)} == rows
+
+
+def test_pictures_in_low_light_are_darker_than_any_ink_on_them_would_make_them() -> None:
+    dark, other = (
+        [
+            Studio(np.random.default_rng(seed), training_fonts(None), pool=2, no_plate=0, dark=share)
+            .crop()
+            .image.mean()
+            for seed in range(12)
+        ]
+        for share in (1.0, 0.0)
+    )
+
+    assert max(dark) < 100
+    assert np.median(other) > np.median(dark)

@@ -104,3 +104,33 @@ def test_help_is_that_of_the_training_and_missing_data_are_named(tmp_path: Path)
     result = CliRunner().invoke(app, ["detector", "--shared", str(tmp_path), "--out", str(tmp_path / "out")])
     assert result.exit_code == 2
     assert "has no plates/det and no plates/weights" in result.stderr
+
+
+def test_a_training_that_starts_from_written_weights_reads_as_they_do(tmp_path: Path) -> None:
+    import torch
+
+    from services.inference.models.recogniser import WEIGHTS, OnnxRecogniser
+    from services.inference.training.feed import Sources, stacked
+    from services.inference.training.network import Exported, Reader
+    from services.inference.training.warm import load_onnx
+
+    studio = Sources(None, (), None).studio((1,))
+    images = stacked([studio.crop() for _ in range(96)])[0]
+    reader = Reader()
+    load_onnx(reader, WEIGHTS, torch.from_numpy(images[:64]))
+
+    with torch.inference_mode():
+        probabilities, corners, plate = Exported(reader.eval())(torch.from_numpy(images[64:]))
+    readings = OnnxRecogniser(threads=1).read(list(images[64:, 0]))
+    assert [one.plate for one in readings] == pytest.approx(plate.tolist(), abs=1e-3)
+    found = [one.corners for one in readings]
+    assert all(np.allclose(one, other, atol=1e-3) for one, other in zip(found, corners.numpy(), strict=True))
+    assert probabilities.shape[:2] == (32, 2)
+
+    began = done(command(tmp_path / "out", "--minutes", "0.01", "--start", str(WEIGHTS), "--dark", "0.2"))
+    assert began.returncode == 0, began.stderr
+    refused = done(command(tmp_path / "other", "--start", str(WEIGHTS.with_name("detector.onnx"))))
+    assert refused.returncode == 2
+    assert "holds another network" in refused.stderr and len(refused.stderr.strip().splitlines()) == 1
+    missing = done(command(tmp_path / "other", "--start", str(tmp_path / "none.onnx")))
+    assert missing.returncode == 2 and "none.onnx" in missing.stderr

@@ -22,11 +22,12 @@ from services.inference.training.fonts import Face
 from services.inference.training.painter import LATIN, letters
 from services.inference.training.plates import plate_text, render_plate
 from services.inference.training.strokes import StrokeFace
-from services.inference.training.styles import STYLES
+from services.inference.training.styles import STYLES, TWO_ROWS
 
 HEIGHT = 72  # pixels of a clean plate; the network looks at no more than 64
 _WHOLE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 _TINY = 34.0  # pixels of the smallest crop's width
+_DARK_WIDTH = (_TINY, 130.0)  # of a picture in low light
 _ROAD_SHARE = 0.5  # of the Russian plates that get a given plate font
 _NO_PLATE_SHARE = 0.12
 _STROKES_SHARE = 0.55  # of the plates that are drawn in alphabets of our own
@@ -63,7 +64,8 @@ class Crop:
 class Studio:
     """Draws endless crops. `faces` for everything, `road` (given fonts of a plate standard) for some of the Russian
     plates, `backdrops` grey photographs to stand behind, `alphabets` the seeds of our own letterforms, `styles` the
-    kinds of plates (all). Each clean plate is photographed `takes` times on average."""
+    kinds of plates (all). Each clean plate is photographed `takes` times on average. `two_rows`: share of plates of two
+    rows (None: as the styles say); `dark`: share of pictures that are narrow and in low light."""
 
     rng: np.random.Generator
     faces: Sequence[Path]
@@ -75,6 +77,8 @@ class Studio:
     alphabets: tuple[int, int] = _ALPHABETS
     styles: Sequence[str] = tuple(STYLES)
     no_plate: float = _NO_PLATE_SHARE
+    two_rows: float | None = None
+    dark: float = 0.0
     _plates: list[Clean] = field(default_factory=list)
     _left: int = 0
 
@@ -89,6 +93,9 @@ class Studio:
             self._left = self.pool * self.takes
         self._left -= 1
         plate = self._plates[int(self.rng.integers(len(self._plates)))]
+        if self.dark and self.rng.random() < self.dark:
+            wide, hardness = float(self.rng.uniform(*_DARK_WIDTH)), self.hardness * float(self.rng.uniform(0.3, 1))
+            return photograph(plate, self._backdrop(), self.rng, hardness, wide, low_light)
         return photograph(plate, self._backdrop(), self.rng, self.hardness)
 
     def track(self, shots: int, width: tuple[float, float]) -> list[Crop]:
@@ -100,11 +107,19 @@ class Studio:
         ]
 
     def _clean(self) -> Clean:
-        shares = np.array([STYLES[name].share for name in self.styles])
-        style = str(self.rng.choice(self.styles, p=shares / shares.sum()))
+        style = self._style()
         small = self._font()
         plate = render_plate(plate_text(style, self.rng), style, self.rng, HEIGHT, self._face(style), small)
         return clean(plate.image, plate.rows, small, self.rng)
+
+    def _style(self) -> str:
+        shares = np.array([STYLES[name].share for name in self.styles], float)
+        shares /= shares.sum()
+        square = np.isin(self.styles, TWO_ROWS)
+        if self.two_rows is not None and square.any() and not square.all():
+            for kind, share in ((square, self.two_rows), (~square, 1 - self.two_rows)):
+                shares[kind] *= share / shares[kind].sum()
+        return str(self.rng.choice(self.styles, p=shares))
 
     def _face(self, style: str) -> Face:
         if self.road and style.startswith("ru_") and self.rng.random() < _ROAD_SHARE:

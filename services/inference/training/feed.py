@@ -31,11 +31,13 @@ Batch = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64], NDArray
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Where pictures come from: the font cache, plate fonts given by hand, and the shared data (each may be
-    absent)."""
+    absent). `two_rows` and `dark` are those of the `Studio` that is trained from; what is held out knows neither."""
 
     fonts: Path | None
     plate_fonts: tuple[Path, ...]
     shared: Path | None
+    two_rows: float | None = None
+    dark: float = 0.0
 
     def studio(self, seed: Sequence[int], held_out: bool = False) -> Studio:
         """A studio with the training fonts and alphabets, or with the held-out ones and no plate font."""
@@ -45,6 +47,8 @@ class Sources:
         )
         if held_out:
             studio.alphabets = UNSEEN_ALPHABETS
+        else:
+            studio.two_rows, studio.dark = self.two_rows, self.dark
         return studio
 
     def photos(self) -> list[Path]:

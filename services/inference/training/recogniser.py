@@ -1,7 +1,7 @@
 """Trains the plate recogniser on rendered plates and exports it. One command, which also resumes:
 
     plateflow train recogniser --out DIR --minutes 60 [--fonts CACHE] [--plate-font FILE] [--shared DIR]
-        [--real FOLDER] [--patience N] [--resume] [--export]
+        [--real FOLDER] [--start FILE.onnx] [--two-rows SHARE] [--dark SHARE] [--patience N] [--resume] [--export]
 
 Without `--real` this command trains on no text of a real plate: photographs of the shared data only stand behind
 rendered plates, and its real crops are read to measure. What the committed weights saw is in their card. `--out` takes
@@ -38,6 +38,7 @@ from services.inference.training.network import WIDTHS, Reader, standardised
 from services.inference.training.real import load_real, mixed
 from services.inference.training.replay import Replay, Tensors
 from services.inference.training.styles import TWO_ROWS
+from services.inference.training.warm import load_onnx
 from services.runtime.errors import Stop
 
 HELD_OUT = 1000  # rendered plates, in fonts and alphabets that training never sees
@@ -101,6 +102,12 @@ class Trainer:
             for mean, now in zip(means, values, strict=True):
                 if not mean.is_floating_point():
                     mean.copy_(now)
+
+    def start(self, weights: Path, studio: Studio) -> None:
+        """Begin with the weights of an ONNX file; `studio` draws what they are measured on. Stop where it is none."""
+        crops = torch.from_numpy(stacked([studio.crop() for _ in range(_MEASURED)])[0])
+        load_onnx(self.reader, weights, crops.to(self.device))
+        self.average.load_state_dict(self.reader.state_dict())
 
     def save(self, path: Path) -> None:
         torch.save(
@@ -213,7 +220,8 @@ def train(trainer: Trainer, sources: Sources, options: argparse.Namespace) -> bo
     book = Logbook(options.out, options.patience, options.resume)
     feed = Feed(sources, (options.seed, trainer.steps), options.workers)
     replay = Replay(options.replay, trainer.device, options.seed)
-    fresh, began, seen, losses = trainer.steps == 0, time.monotonic(), time.monotonic(), []
+    fresh = trainer.steps == 0 and options.start is None
+    began, seen, losses = time.monotonic(), time.monotonic(), list[Tensor]()
     try:
         with StopAsked() as stop:
             fill(feed, replay, options.batch)
@@ -301,6 +309,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--held-out", type=int, default=HELD_OUT, help="drawn plates to measure on meanwhile")
     parser.add_argument("--patience", type=int, default=0, help="measurements without a better one; 0: no end")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    parser.add_argument("--start", type=Path, help="begin with the weights of this ONNX file, not with random ones")
+    parser.add_argument("--two-rows", type=float, help="share of drawn plates of two rows (default: about a tenth)")
+    parser.add_argument("--dark", type=float, default=0.0, help="share of drawn pictures narrow and in low light")
     parser.add_argument("--fonts", type=Path, help="cache of services.inference.training.fonts; else DejaVu alone")
     parser.add_argument(
         "--plate-font",
@@ -341,13 +352,15 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
-    sources = Sources(options.fonts, _plate_fonts(options), options.shared)
+    sources = Sources(options.fonts, _plate_fonts(options), options.shared, options.two_rows, options.dark)
     trainer = Trainer(options.device)
     if options.resume or options.export:
         checkpoint = options.out / (BEST if options.export and (options.out / BEST).is_file() else LAST)
         if not checkpoint.is_file():
             raise Stop(f"{checkpoint} is missing: train first, without --resume or --export")
         trainer.load(checkpoint)
+    elif options.start is not None:
+        trainer.start(options.start, sources.studio((options.seed, 0)))
     if not options.export:
         trainer.calls.append((_command(words), 0.0))
         return 0 if train(trainer, sources, options) else 130
