@@ -17,6 +17,7 @@ from services.aggregator.core.config import Camera, Config
 from services.aggregator.local import LocalAggregator
 from services.aggregator.picture import Heatmap
 from services.contracts.messages import Box, Reading
+from services.inference.core.motion import Place
 from services.inference.models.detector import Detection
 from tests.aggregator.build import HOUR_MS, NOON_MS, track
 from tests.cli.command import Plateflow
@@ -213,10 +214,12 @@ def test_ctrl_c_ends_the_reading_of_a_video_and_what_was_seen_is_drawn(
 ) -> None:
     detect = colours.detect
 
-    def press_ctrl_c_in_the_third_batch(frames: Sequence[Image]) -> list[list[Detection]]:
+    def press_ctrl_c_in_the_third_batch(
+        frames: Sequence[Image], places: Sequence[Place | None] = ()
+    ) -> list[list[Detection]]:
         if len(colours.batches) == 2:
             signal.raise_signal(signal.SIGINT)
-        return detect(frames)
+        return detect(frames, places)
 
     monkeypatch.setattr(colours, "detect", press_ctrl_c_in_the_third_batch)
 
