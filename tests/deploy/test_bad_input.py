@@ -136,7 +136,9 @@ def test_a_broken_camera_file_does_not_stop_running_cameras_and_a_mended_one_is_
     seen(running, {"rec-2": "B222BB77"})
 
     running.wait(lambda: "B222BB77" in {one.plate for one in running.plates()}, 60, "the plate behind the broken file")
-    assert running.page("aggregator", "readyz").is_success
+    running.wait(
+        lambda: running.page("aggregator", "readyz").is_success, 30, "it to be ready, as it stays unless Kafka is slow"
+    )
     log = (running.folder / "aggregator.log").read_text()
     assert "demo/gate_north" in log and "Traceback" not in log
 
