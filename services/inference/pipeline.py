@@ -191,7 +191,6 @@ class _Work:
         self._unread: list[Followed] = []
         self._read: list[Followed] = []
         self._motion = MotionGate(options.motion)
-        self._parts: dict[tuple[int, int], Sequence[tuple[int, int]]] = {}
         self._seen: list[Detection] = []
         self.frames = self.looked = self.detections = 0
         self.rejected: Counter[str] = Counter()
@@ -226,7 +225,7 @@ class _Work:
 
     def _found(self, batch: list[DecodedFrame]) -> list[list[Detection]]:
         """The boxes of each frame: the detector's where something has moved, those of the frame before elsewhere."""
-        looks = [self._motion.look(frame.time_ms, frame.image, self._parts_of(frame.image)) for frame in batch]
+        looks = [self._look(frame) for frame in batch]
         asked = [(frame.image, look) for frame, look in zip(batch, looks, strict=True) if look is not None]
         self.looked += len(asked)
         places = [_part(image, look) for image, look in asked]
@@ -238,23 +237,18 @@ class _Work:
             found.append(self._seen)
         return found
 
-    def _parts_of(self, image: Image) -> Sequence[tuple[int, int]]:
-        height, width = image.shape[:2]
-        if (width, height) not in self._parts:
-            self._parts[width, height] = self._models.detector.parts(width, height)
-        return self._parts[width, height]
+    def _look(self, frame: DecodedFrame) -> Look | None:
+        height, width = frame.image.shape[:2]
+        return self._motion.look(frame.time_ms, frame.image, self._models.detector.parts(width, height))
 
     def _renewed(self, image: Image, look: Look, new: list[Detection]) -> list[Detection]:
         """The boxes of a frame of which ``new`` are those that the look at it found."""
         if _part(image, look) is None:
             return new
-        size = image.shape[1], image.shape[0]
-        parted = renewed([_box(one) for one in self._seen], [_box(one) for one in new], look, size)
-        if parted is None:
+        found = renewed(self._seen, new, look, (image.shape[1], image.shape[0]))
+        if found is None:
             return self._models.detector.detect([image])[0]
-        hold, join = parted
-        both = [self._seen[number] for number in hold] + [new[number] for number in join]
-        return sorted(both, key=lambda one: -one.score)
+        return sorted(found, key=lambda one: -one.score)
 
     def _vehicles(
         self, batch: list[DecodedFrame], found: Sequence[Sequence[Detection]]

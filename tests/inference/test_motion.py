@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from services.contracts.messages import Box
 from services.inference.core.motion import Look, MotionGate, MotionOptions, renewed
+from services.inference.core.tracker import TrackBox
 from services.inference.decode import Decoder
 from services.inference.pipeline import Pipeline, PipelineOptions
 from services.inference.result import RecordingResult
@@ -160,39 +160,49 @@ LOOK = Look(place=(100, 100, 400, 300), changed=(200, 200, 100, 100))
 SIZE = (1280, 720)
 
 
-def test_boxes_in_which_nothing_changed_stay_and_those_in_which_it_did_are_seen_anew() -> None:
-    parked, within, moving, gone = (800, 300, 60, 20), (400, 300, 60, 20), (210, 210, 60, 20), (240, 260, 60, 20)
-    again, moved = (401, 300, 60, 20), (215, 210, 60, 20)
+def at(x: float, y: float, w: float = 60, h: float = 20, label: str = "plate") -> TrackBox:
+    return TrackBox(x, y, w, h, 0.9, label)
 
-    assert renewed([parked, within, moving, gone], [again, moved], LOOK, SIZE) == ([0, 1], [1])
-    assert renewed([], [moved], LOOK, SIZE) == ([], [0])
-    assert renewed([parked], [], LOOK, SIZE) == ([0], [])
+
+def test_boxes_in_which_nothing_changed_stay_and_those_in_which_it_did_are_seen_anew() -> None:
+    parked, within, moving, gone = at(800, 300), at(400, 300), at(210, 210), at(240, 260)
+    again, moved = at(401, 300), at(215, 210)
+
+    assert renewed([parked, within, moving, gone], [again, moved], LOOK, SIZE) == [parked, within, moved]
+    assert renewed([], [moved], LOOK, SIZE) == [moved]
+    assert renewed([parked], [], LOOK, SIZE) == [parked]
 
 
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ([], [(101.0, 200.0, 60.0, 20.0)]),
-        ([], [(300.0, 385.0, 60.0, 15.0)]),
-        ([], [(200.0, 200.0, 260.0, 80.0)]),
-        ([(80.0, 210.0, 180.0, 40.0)], []),
+        ([], [at(101, 200)]),
+        ([], [at(300, 385, h=15)]),
+        ([], [at(200, 200, 260, 80)]),
+        ([at(80, 210, 180, 40)], []),
     ],
     ids=["at the left edge", "at the lower edge", "fills the part", "was larger before"],
 )
-def test_what_a_part_cuts_or_hardly_holds_is_not_believed(old: list[Box], new: list[Box]) -> None:
+def test_what_a_part_cuts_or_hardly_holds_is_not_believed(old: list[TrackBox], new: list[TrackBox]) -> None:
     assert renewed(old, new, LOOK, SIZE) is None
 
 
 def test_a_box_that_stands_still_across_the_parts_edge_stays_and_what_is_seen_of_it_does_not_count() -> None:
-    across, seen_of_it = (60, 110, 80, 24), (100, 110, 40, 24)
+    across, seen_of_it = at(60, 110, 80, 24), at(100, 110, 40, 24)
 
-    assert renewed([across], [seen_of_it], LOOK, SIZE) == ([0], [])
+    assert renewed([across], [seen_of_it], LOOK, SIZE) == [across]
+
+
+def test_a_car_that_something_passes_by_is_seen_anew_around_its_plate_that_stands_still() -> None:
+    plate, car, again = at(320, 310), at(180, 150, 220, 200, "car"), at(182, 150, 220, 200, "car")
+
+    assert renewed([plate, car], [again, at(321, 310)], LOOK, SIZE) == [plate, again]
 
 
 def test_at_the_edge_of_the_frame_a_part_cuts_nothing() -> None:
     look = Look(place=(0, 360, 640, 360), changed=(0, 600, 100, 100))
 
-    assert renewed([], [(0, 650, 60, 20)], look, SIZE) == ([], [0])
+    assert renewed([], [at(0, 650)], look, SIZE) == [at(0, 650)]
 
 
 # ---- in the pipeline -------------------------------------------------------------

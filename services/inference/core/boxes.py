@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
+FILLS = 0.6
+"""Of a picture's width: a wider plate fills it, with too little around it for the network to see its edges."""
 
 
 def overlaps(a: Floats, b: Floats) -> NDArray[np.float64]:

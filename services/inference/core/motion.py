@@ -18,13 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from services.contracts.messages import Box
-from services.inference.core.boxes import insides
+from services.inference.core.boxes import FILLS, insides, overlaps
 
 CELL = 16
 """Pixels of a frame."""
@@ -32,8 +32,25 @@ Place = tuple[int, int, int, int]
 """Left, top, width and height of a part of a frame, in its pixels."""
 _AROUND = 1 / 32  # of the frame's width, what surrounds a change and is looked at, too: 60 pixels of 1920
 _EDGE = 2.0  # pixels; a box so close to the edge of a part may go on beyond it
-_SAME = 0.5  # a box with so much of itself, or of the other, in common with another one is the same
-_FILLS = 0.6  # of a part's width; a wider box has too little around it to be believed
+_SAME = 0.5  # so much in common with another box of its label, and a box is the same
+
+
+class Boxed(Protocol):
+    """What a detector found: top left corner and size in pixels of the frame, and what it is called."""
+
+    @property
+    def x(self) -> float: ...
+    @property
+    def y(self) -> float: ...
+    @property
+    def w(self) -> float: ...
+    @property
+    def h(self) -> float: ...
+    @property
+    def label(self) -> str: ...
+
+
+B = TypeVar("B", bound=Boxed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +99,23 @@ class MotionGate:
         return Look(whole, whole)
 
 
-def renewed(
-    old: Sequence[Box], new: Sequence[Box], look: Look, size: tuple[int, int]
-) -> tuple[list[int], list[int]] | None:
-    """What a look at part of a frame of ``size`` (width, height) makes of the boxes: the numbers of the ``old`` ones
-    that still hold, since nothing changed in them, and of the ``new`` ones that join them. None: part of something lies
-    beyond the place's edge, and the whole frame has to be looked at."""
-    hold = [number for number, box in enumerate(old) if not _meet(box, look.changed)]
-    kept = np.array([_corners(old[number]) for number in hold]).reshape(-1, 4)
-    seen = np.array([_corners(box) for box in new]).reshape(-1, 4)
-    common = insides(seen, kept).max(axis=1, initial=0.0)
-    join = [number for number in range(len(new)) if common[number] <= _SAME]
-    touched = [box for number, box in enumerate(old) if number not in hold] + [new[number] for number in join]
-    return None if any(_cut(box, look.place, size) for box in touched) else (hold, join)
+def renewed(old: Sequence[B], new: Sequence[B], look: Look, size: tuple[int, int]) -> list[B] | None:
+    """The boxes of a frame of ``size`` (width, height) of which part was looked at: the ``old`` ones in which nothing
+    changed, and those of the ``new`` ones that are not among them. None: part of something lies beyond the place's
+    edge, and the whole frame has to be looked at."""
+    hold = [one for one in old if not _meet(one, look.changed)]
+    gone = [one for one in old if _meet(one, look.changed)]
+    join = [one for one in new if not _known(one, hold, _cut(one, look.place, size))]
+    return None if any(_cut(one, look.place, size) for one in [*gone, *join]) else [*hold, *join]
+
+
+def _known(box: Boxed, hold: Sequence[Boxed], cut: bool) -> bool:
+    """Whether it is one of those that still hold, or what a part has cut off one of them."""
+    same = [one for one in hold if one.label == box.label]
+    if not same:
+        return False
+    seen, kept = np.array([_corners(box)]), np.array([_corners(one) for one in same])
+    return bool(overlaps(seen, kept).max() > _SAME or (cut and insides(seen, kept).max() > _SAME))
 
 
 def _span(numbers: NDArray[np.intp]) -> slice:
@@ -126,28 +147,32 @@ def _place(changed: Place, parts: Sequence[tuple[int, int]], whole: Place) -> Pl
     return None
 
 
-def _corners(box: Box | Place) -> tuple[float, float, float, float]:
-    x, y, w, h = box
+def _corners(box: Boxed) -> tuple[float, float, float, float]:
+    return box.x, box.y, box.x + box.w, box.y + box.h
+
+
+def _edges(place: Place) -> tuple[int, int, int, int]:
+    x, y, w, h = place
     return x, y, x + w, y + h
 
 
-def _meet(box: Box, place: Place) -> bool:
+def _meet(box: Boxed, place: Place) -> bool:
     x1, y1, x2, y2 = _corners(box)
-    left, top, right, bottom = _corners(place)
+    left, top, right, bottom = _edges(place)
     return x1 < right and x2 > left and y1 < bottom and y2 > top
 
 
-def _cut(box: Box, place: Place, size: tuple[int, int]) -> bool:
+def _cut(box: Boxed, place: Place, size: tuple[int, int]) -> bool:
     """Whether the place shows too little of it: it reaches an edge that is not the frame's, or fills the place."""
     x1, y1, x2, y2 = _corners(box)
-    left, top, right, bottom = _corners(place)
+    left, top, right, bottom = _edges(place)
     sides = (
         left > 0 and x1 < left + _EDGE,
         top > 0 and y1 < top + _EDGE,
         right < size[0] and x2 > right - _EDGE,
         bottom < size[1] and y2 > bottom - _EDGE,
     )
-    return any(sides) or (place[2] < size[0] and x2 - x1 > _FILLS * place[2])
+    return any(sides) or (place[2] < size[0] and x2 - x1 > FILLS * place[2])
 
 
 def _means(image: NDArray[np.uint8]) -> NDArray[np.int16]:

@@ -27,7 +27,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from services.inference.core.boxes import Letterbox, suppress, up
+from services.inference.core.boxes import FILLS, Letterbox, suppress, up
 from services.inference.core.motion import Place
 from services.inference.models.layouts import UnknownLayout, boxes_of
 from services.inference.models.openvino_network import OpenVinoNetwork
@@ -42,10 +42,9 @@ IOU = 0.5
 SAME_PLATE = 0.6
 """A box with so much of itself, or of the other, in common with a better one is the same plate: plates do not overlap,
 and around small ones a network likes to give two boxes."""
-FILLS = 0.6
-"""Of a picture's width: a wider plate fills it. The network has seen none, and makes it about 0.7 wide."""
 ROOM = 0.5
-"""Of its size, what such a picture gets on each side."""
+"""Of its size, what a picture that its plate fills gets on each side. The network has seen none, and makes the plate
+about 0.7 wide."""
 PARTS = ((0.5, 0.5), (1.0, 0.5), (0.5, 1.0), (0.75, 0.75))
 """Of a frame's width and height, the parts that may be looked at alone: few, since each is a shape of input for which
 a network is compiled."""
