@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from typer.testing import CliRunner
 
@@ -19,6 +20,7 @@ from services.cli.train import app
 from services.inference.datasets.layout import Dataset, Picture, Plate, save
 from services.inference.datasets.pictures import write_picture
 from services.inference.training.plates import render_plate
+from services.runtime.errors import Stop
 
 pytestmark = [
     pytest.mark.torch,
@@ -109,7 +111,7 @@ def test_help_is_that_of_the_training_and_missing_data_are_named(tmp_path: Path)
 def test_a_training_that_starts_from_written_weights_reads_as_they_do(tmp_path: Path) -> None:
     import torch
 
-    from services.inference.models.recogniser import WEIGHTS, OnnxRecogniser
+    from services.inference.models.recogniser import WEIGHTS
     from services.inference.training.feed import Sources, stacked
     from services.inference.training.network import Exported, Reader
     from services.inference.training.warm import load_onnx
@@ -121,16 +123,34 @@ def test_a_training_that_starts_from_written_weights_reads_as_they_do(tmp_path: 
 
     with torch.inference_mode():
         probabilities, corners, plate = Exported(reader.eval())(torch.from_numpy(images[64:]))
-    readings = OnnxRecogniser(threads=1).read(list(images[64:, 0]))
-    assert [one.plate for one in readings] == pytest.approx(plate.tolist(), abs=1e-3)
-    found = np.array([one.corners for one in readings])
-    assert np.allclose(found, corners.numpy(), atol=1e-3)
-    assert probabilities.shape[:2] == (32, 2)
+    written = onnxruntime.InferenceSession(WEIGHTS).run(["probabilities", "corners", "plate"], {"crops": images[64:]})
+    for one, other in zip(written, (probabilities, corners, plate), strict=True):
+        assert np.allclose(one, other.numpy(), atol=1e-3)
 
     began = done(command(tmp_path / "out", "--minutes", "0.01", "--start", str(WEIGHTS), "--dark", "0.2"))
     assert began.returncode == 0, began.stderr
     refused = done(command(tmp_path / "other", "--start", str(WEIGHTS.with_name("detector.onnx"))))
     assert refused.returncode == 2
-    assert "holds another network" in refused.stderr and len(refused.stderr.strip().splitlines()) == 1
+    assert "was made for alphabet" in refused.stderr and len(refused.stderr.strip().splitlines()) == 1
     missing = done(command(tmp_path / "other", "--start", str(tmp_path / "none.onnx")))
     assert missing.returncode == 2 and "none.onnx" in missing.stderr
+    both = done(command(tmp_path / "out", "--start", str(WEIGHTS), "--resume"))
+    assert both.returncode == 2 and "leave it out with --resume" in both.stderr
+    share = done(command(tmp_path / "out", "--dark", "2"))
+    assert share.returncode == 2 and "a share is from 0 to 1" in share.stderr
+
+
+def test_a_file_of_the_same_alphabet_with_another_network_begins_no_training(tmp_path: Path) -> None:
+    import onnx
+    import torch
+
+    from services.inference.models.recogniser import WEIGHTS
+    from services.inference.training.network import Reader
+    from services.inference.training.warm import load_onnx
+
+    model = onnx.load(WEIGHTS)
+    del model.graph.node[len(model.graph.node) // 2 :]
+    onnx.save(model, tmp_path / "half.onnx")
+
+    with pytest.raises(Stop, match="holds another network"):
+        load_onnx(Reader(), tmp_path / "half.onnx", torch.zeros((2, 1, 64, 192), dtype=torch.uint8))

@@ -179,7 +179,7 @@ class OnnxRecogniser:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads would eat the decoder's
         self._session = ort.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"])
         self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
-        _check_metadata(weights, self.metadata)
+        check_metadata(weights, self.metadata)
         self._batch = batch
 
     def read(self, crops: Sequence[Image]) -> list[CharacterReading]:
@@ -231,7 +231,8 @@ def check_hash(weights: Path) -> None:
         )
 
 
-def _check_metadata(weights: Path, metadata: dict[str, str]) -> None:
+def check_metadata(weights: Path, metadata: dict[str, str]) -> None:
+    """WrongWeights where the file was made for another alphabet or input size than this code's."""
     expected = {"alphabet": ALPHABET, "input_size": f"{INPUT_SIZE[0]}x{INPUT_SIZE[1]}"}
     for key, value in expected.items():
         if metadata.get(key) != value:

@@ -116,7 +116,7 @@ class Studio:
         shares = np.array([STYLES[name].share for name in self.styles], float)
         shares /= shares.sum()
         square = np.isin(self.styles, TWO_ROWS)
-        if self.two_rows is not None and square.any() and not square.all():
+        if self.two_rows is not None:
             for kind, share in ((square, self.two_rows), (~square, 1 - self.two_rows)):
                 shares[kind] *= share / shares[kind].sum()
         return str(self.rng.choice(self.styles, p=shares))

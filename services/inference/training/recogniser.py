@@ -305,13 +305,13 @@ def arguments() -> argparse.ArgumentParser:
         default=[],
         help="a folder in the layout of docs/data.md whose texts may be trained on; repeatable",
     )
-    parser.add_argument("--real-share", type=float, default=0.05, help="share of each batch that is real")
+    parser.add_argument("--real-share", type=_share, default=0.05, help="share of each batch that is real")
     parser.add_argument("--held-out", type=int, default=HELD_OUT, help="drawn plates to measure on meanwhile")
     parser.add_argument("--patience", type=int, default=0, help="measurements without a better one; 0: no end")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--start", type=Path, help="begin with the weights of this ONNX file, not with random ones")
-    parser.add_argument("--two-rows", type=float, help="share of drawn plates of two rows (default: about a tenth)")
-    parser.add_argument("--dark", type=float, default=0.0, help="share of drawn pictures narrow and in low light")
+    parser.add_argument("--two-rows", type=_share, help="share of drawn plates of two rows (default: about a tenth)")
+    parser.add_argument("--dark", type=_share, default=0.0, help="share of drawn pictures narrow and in low light")
     parser.add_argument("--fonts", type=Path, help="cache of services.inference.training.fonts; else DejaVu alone")
     parser.add_argument(
         "--plate-font",
@@ -323,6 +323,13 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--shared", type=Path, help="folder of the shared data, for backgrounds and real crops")
     parser.add_argument("--export", action="store_true", help="only write ONNX and model card of the best")
     return parser
+
+
+def _share(word: str) -> float:
+    share = float(word)
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"a share is from 0 to 1, not {word}")
+    return share
 
 
 def _plate_fonts(options: argparse.Namespace) -> tuple[Path, ...]:
@@ -349,6 +356,8 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
+    if options.start is not None and (options.resume or options.export):
+        raise Stop("--start begins a new training: leave it out with --resume or --export")
     options.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
@@ -378,6 +387,10 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
 
 def _seen_real(calls: Sequence[tuple[str, float]]) -> str:
     """What the card tells about real plates."""
+    if any("--start" in command for command, _ in calls):
+        return (
+            "The training began with written weights: what those had seen is in their card, the calls below name them."
+        )
     if any("--real" in command for command, _ in calls):
         return (
             "Real plates with their texts were trained on too, from the folders that the calls below name with --real."

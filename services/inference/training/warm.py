@@ -7,7 +7,8 @@ the network says on them what the file says.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from services.inference.models.recogniser import check_metadata
 from services.inference.training.network import Reader, standardised
 from services.runtime.errors import Stop
 
@@ -23,39 +25,40 @@ from services.runtime.errors import Stop
 def load_onnx(reader: Reader, path: Path, crops: Tensor) -> None:
     """Give `reader` the weights of `path`. `crops`: (N, 1, 64, 192) uint8, some hundreds as the training shows them.
 
-    Stop where the file is missing or holds another network."""
+    Stop where the file is missing, holds another network, or was made for another alphabet."""
     try:
         model = onnx.load(str(path))
     except Exception as error:  # protobuf's own, and OSError
         raise Stop(f"{path} is no ONNX file of a recogniser: {str(error).splitlines()[0]}") from error
+    check_metadata(path, {one.key: one.value for one in model.metadata_props})
     named = {one.name: np.array(numpy_helper.to_array(one)) for one in model.graph.initializer}
     try:
         _take(reader, named, _products(model.graph.node, named))
-    except (KeyError, ValueError, RuntimeError) as error:
+    except (IndexError, ValueError) as error:
         raise Stop(f"{path} holds another network than the one that is trained here: {error}") from error
     _unfold(reader, crops)
 
 
-def _products(nodes: Sequence[onnx.NodeProto], named: dict[str, np.ndarray]) -> Iterator[list[np.ndarray]]:
+def _products(nodes: Sequence[onnx.NodeProto], named: dict[str, np.ndarray]) -> list[list[np.ndarray]]:
     """Weight and, where there is one, bias of every node that multiplies by weights, in order."""
+    found = []
     for node in nodes:
         if node.op_type in ("Conv", "Gemm", "MatMul") and node.input[1] in named:
             weights = [named[name] for name in node.input[1:]]
-            yield [weights[0].T, *weights[1:]] if node.op_type == "MatMul" else weights
+            found.append([weights[0].T, *weights[1:]] if node.op_type == "MatMul" else weights)
+    return found
 
 
-def _take(reader: Reader, named: dict[str, np.ndarray], products: Iterator[list[np.ndarray]]) -> None:
+def _take(reader: Reader, named: dict[str, np.ndarray], products: list[list[np.ndarray]]) -> None:
     """All weights, those with a bias folded in going to the normalisation behind."""
-    state = reader.state_dict()
-    modules = list(reader.named_modules())
-    for (name, module), (_, after) in zip(modules, [*modules[1:], ("", nn.Identity())], strict=True):
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            weight, *bias = next(products)
-            state[f"{name}.weight"].copy_(_fitting(weight, module.weight))
-            if isinstance(after, nn.BatchNorm2d):
-                after.weight.data.copy_((after.running_var + after.eps).sqrt())
-                after.bias.data.copy_(_fitting(bias[0], after.bias))
-    for name, value in state.items():
+    modules = [*reader.modules(), nn.Identity()]
+    places = [pair for pair in pairwise(modules) if isinstance(pair[0], nn.Conv2d | nn.Linear)]
+    for (module, after), (weight, *bias) in zip(places, products, strict=True):
+        module.weight.data.copy_(_fitting(weight, module.weight))
+        if isinstance(after, nn.BatchNorm2d):
+            after.weight.data.copy_((after.running_var + after.eps).sqrt())
+            after.bias.data.copy_(_fitting(bias[0], after.bias))
+    for name, value in reader.state_dict().items():
         if f"reader.{name}" in named:
             value.copy_(_fitting(named[f"reader.{name}"], value))
 
