@@ -198,7 +198,7 @@ INFERENCE = Dashboard(
                 ),
                 series(
                     "Batch fill",
-                    "Images per call of a model, of those aimed at. Low under load: raise PLATEFLOW_INFERENCE_WORKERS.",
+                    "Images per call of a model, of those aimed at. Cores idle? Raise PLATEFLOW_INFERENCE_WORKERS.",
                     Query(
                         mean("plateflow_inference_batch_size", "model")
                         + " / on (model) max by (model) (plateflow_inference_batch_limit)",

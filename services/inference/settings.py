@@ -282,7 +282,12 @@ class InferenceSettings(StreamSettings):
         "sizes, scores); read again on change.",
         validation_alias=AliasChoices("PLATEFLOW_CAMERAS"),
     )
-    workers: int = Field(default=1, ge=1, le=64, description="Clips processed at the same time.")
+    workers: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="Clips processed at the same time; two keep cores busy that one would leave idle now and then.",
+    )
     in_flight: int = Field(
         default=4, ge=1, description="Clips being processed, or waiting for another try, at the same time."
     )

@@ -264,7 +264,7 @@ BATCH_SIZE = _histogram(
     "Images in one call of a model: detector, recogniser.",
     BATCH_BUCKETS,
     "model",
-    do="Far below inference_batch_limit under load: one clip at a time; raise PLATEFLOW_INFERENCE_WORKERS.",
+    do="Far below inference_batch_limit: short clips. Where cores idle under load, raise PLATEFLOW_INFERENCE_WORKERS.",
 )
 BATCH_LIMIT = _gauge(
     "inference_batch_limit",

@@ -75,12 +75,53 @@ def test_threads_that_use_one_network_at_a_time_get_their_own_answers() -> None:
 
 
 @needs_openvino
+@pytest.mark.parametrize("threads", [1, 2])
+def test_items_of_mixed_shapes_get_their_own_answers_in_their_own_order(threads: int) -> None:
+    network = OpenVinoNetwork(checked(DETECTOR_ONNX), DETECTOR_ONNX, threads, pictures=True)
+    wide, high = street(128, 64, 40), street(64, 128, 30)
+    items = [np.roll(one, 16 * k, axis=1)[None] for k in range(4) for one in (wide, high, wide)]
+    alone = [network.run([item])[0] for item in items]
+
+    for found, expected in zip(network.run(items), alone, strict=True):
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@needs_openvino
+def test_what_fails_within_a_call_keeps_nothing_from_the_next_one() -> None:
+    network = OpenVinoNetwork(checked(DETECTOR_ONNX), DETECTOR_ONNX, 1, pictures=True)
+    good, empty = street(128, 64, 40)[None], np.zeros((1, 0, 64, 3), np.uint8)
+    (expected,) = network.run([good])
+
+    for _ in range(3):
+        with pytest.raises(Exception):  # noqa: B017 - the run-time's own
+            network.run([good, empty])
+
+    np.testing.assert_array_equal(network.run([good])[0][0], expected[0])
+
+
+@needs_openvino
+def test_threads_that_want_several_shapes_in_any_order_wait_for_each_other_in_no_circle() -> None:
+    network = OpenVinoNetwork(checked(DETECTOR_ONNX), DETECTOR_ONNX, 1, pictures=True)
+    items = [street(128, 64, 40)[None], street(64, 128, 30)[None]]
+    alone = [network.run([item])[0][0] for item in items]
+
+    with ThreadPoolExecutor(4) as pool:
+        orders = [(0, 1), (1, 0), (0, 0, 1), (1, 1, 0)] * 10
+        answers = list(pool.map(lambda order: network.run([items[k] for k in order]), orders, timeout=100))
+
+    for order, answer in zip(orders, answers, strict=True):
+        for k, (found, *_) in zip(order, answer, strict=True):
+            np.testing.assert_array_equal(found, alone[k])
+
+
+@needs_openvino
 def test_only_the_shapes_used_last_are_kept_compiled() -> None:
     network = OpenVinoNetwork(checked(DETECTOR_ONNX), DETECTOR_ONNX, 1, pictures=True)
     for width in range(64, 64 + 32 * (KEPT + 2), 32):
         network.run([np.zeros((1, 64, width, 3), np.uint8)])
 
-    assert len(network._requests) == KEPT
+    assert len(network._pools) == KEPT
 
 
 @needs_openvino

@@ -95,6 +95,13 @@ class LetterboxDetector(ABC):
     def forward(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(B, H, W, 3) BGR -> (B, 4 + classes, anchors): centre x, y, width, height in pixels, scores."""
 
+    def outputs(self, inputs: Sequence[Frame]) -> list[NDArray[np.float32]]:
+        """`forward` of each input (H, W, 3); those of one shape run together."""
+        found: dict[int, NDArray[np.float32]] = {}
+        for indices in _by_shape(inputs):
+            found |= zip(indices, self.forward(np.stack([inputs[i] for i in indices])), strict=True)
+        return [found[i] for i in range(len(inputs))]
+
     def detect(self, frames: Sequence[Frame], places: Sequence[Place | None] = ()) -> list[list[Detection]]:
         places = places or [None] * len(frames)
         found = self._seen(frames, places)
@@ -130,13 +137,14 @@ class LetterboxDetector(ABC):
 
     def _seen(self, frames: Sequence[Frame], places: Sequence[Place | None]) -> list[list[Detection]]:
         letterboxes = [self._letterbox(frame, place) for frame, place in zip(frames, places, strict=True)]
-        pictures = [_part(frame, place) for frame, place in zip(frames, places, strict=True)]
-        found: list[list[Detection]] = [[] for _ in frames]
-        for indices in _by_input_shape(letterboxes):
-            inputs = np.stack([_draw(pictures[i], letterboxes[i]) for i in indices])
-            for i, output in zip(indices, self.forward(inputs), strict=True):
-                found[i] = _moved(self._detections(output, letterboxes[i]), places[i])
-        return found
+        inputs = [
+            _draw(_part(frame, place), letterbox)
+            for frame, place, letterbox in zip(frames, places, letterboxes, strict=True)
+        ]
+        return [
+            _moved(self._detections(output, letterbox), place)
+            for output, letterbox, place in zip(self.outputs(inputs), letterboxes, places, strict=True)
+        ]
 
     def _letterbox(self, frame: Frame, place: Place | None) -> Letterbox:
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
@@ -227,7 +235,10 @@ class OpenVinoDetector(LetterboxDetector):
         self._network = OpenVinoNetwork(checked(weights), weights, threads, pictures=True)
 
     def forward(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.concatenate([output for output, *_ in self._network.run([one[None] for one in inputs])])
+        return np.stack(self.outputs(list(inputs)))
+
+    def outputs(self, inputs: Sequence[Frame]) -> list[NDArray[np.float32]]:
+        return [output[0] for output, *_ in self._network.run([one[None] for one in inputs])]
 
 
 def _session(weights: Path, options: Any) -> Any:
@@ -279,10 +290,10 @@ def _moved(detections: list[Detection], place: Place | None) -> list[Detection]:
     return [replace(one, x=round(one.x + place[0], 2), y=round(one.y + place[1], 2)) for one in detections]
 
 
-def _by_input_shape(letterboxes: Sequence[Letterbox]) -> list[list[int]]:
-    groups: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for i, letterbox in enumerate(letterboxes):
-        groups[letterbox.input_width, letterbox.input_height].append(i)
+def _by_shape(inputs: Sequence[Frame]) -> list[list[int]]:
+    groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for i, one in enumerate(inputs):
+        groups[one.shape].append(i)
     return list(groups.values())
 
 

@@ -4,7 +4,8 @@ ONNX Runtime; elsewhere in full precision, and about as fast.
 Rules
 - Compiled for each shape that comes, once: with free dimensions OpenVINO takes twice as long. A few shapes are kept,
   the ones used last; each size of frame has five, whole and in parts.
-- The items of a call run side by side, so that each core works for itself as far as there are items.
+- The items of a call run side by side, whatever their shapes, and so do calls of several threads: each core works for
+  itself as far as there are items.
 - The same items give the same outputs, whatever runs beside them.
 """
 
@@ -15,10 +16,11 @@ import importlib.util
 import os
 import sys
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -28,7 +30,12 @@ from services.runtime.errors import Stop
 
 KEPT = 12
 """Shapes that are kept compiled."""
+AT_ONCE = 4
+"""Items of one shape that run side by side at most; with more threads, each gets several. A batch of frames is no
+larger, and two threads on one frame are nearly as fast as each on one of its own."""
 Outputs = tuple[NDArray[np.float32], ...]
+_Pool = SimpleQueue[Any]
+"""Requests for one shape that run nothing."""
 
 
 def available() -> bool:
@@ -45,48 +52,50 @@ class OpenVinoNetwork:
         self._core = core()
         self._content, self._weights, self._pictures = content, weights, pictures
         self._threads = threads or len(os.sched_getaffinity(0))
-        self._requests: OrderedDict[tuple[int, ...], list[Any]] = OrderedDict()
+        self._pools: OrderedDict[tuple[int, ...], _Pool] = OrderedDict()
         self._lock = threading.Lock()
         self._model()  # says now what is wrong with the file
 
     def run(self, items: Sequence[NDArray[np.uint8]]) -> list[Outputs]:
-        """The outputs of each item, all of one shape, in the order of the network's."""
-        shape = items[0].shape
+        """The outputs of each item, in the order of the network's. Shapes may be mixed."""
+        outputs: dict[int, Outputs] = {}
+        running: deque[tuple[int, _Pool, Any]] = deque()
+        try:
+            for index, item in enumerate(items):
+                pool = self._pool(item.shape)
+                while (request := _idle(pool, wait=not running)) is None:
+                    _finish(running, outputs)
+                running.append((index, pool, request))
+                request.start_async([item])
+        finally:  # after Ctrl+C, say, too: a request that were not put back would be missed by whoever waits for one
+            while running:
+                _finish(running, outputs)
+        return [outputs[index] for index in range(len(items))]
+
+    def _pool(self, shape: tuple[int, ...]) -> _Pool:
         with self._lock:
-            try:
-                return self._answers(items, self._requests_for(shape))
-            except BaseException:  # Ctrl+C, say: what is still running must not be asked again
-                self._requests.pop(shape, None)
-                raise
+            if shape not in self._pools:
+                self._pools[shape] = self._compiled(shape)
+            self._pools.move_to_end(shape)
+            while len(self._pools) > KEPT:
+                self._pools.popitem(last=False)
+            return self._pools[shape]
 
-    def _answers(self, items: Sequence[NDArray[np.uint8]], requests: Sequence[Any]) -> list[Outputs]:
-        outputs: list[Outputs] = []
-        count = len(requests)
-        for index, item in enumerate(items):
-            if index >= count:  # the oldest one's turn: its answer is taken before it begins anew
-                outputs.append(_answer(requests[index % count]))
-            requests[index % count].start_async([item])
-        return outputs + [_answer(requests[index % count]) for index in range(len(outputs), len(items))]
-
-    def _requests_for(self, shape: tuple[int, ...]) -> list[Any]:
-        if shape not in self._requests:
-            self._requests[shape] = self._compiled(shape)
-        self._requests.move_to_end(shape)
-        while len(self._requests) > KEPT:
-            self._requests.popitem(last=False)
-        return self._requests[shape]
-
-    def _compiled(self, shape: tuple[int, ...]) -> list[Any]:
-        """As many requests as there are threads."""
+    def _compiled(self, shape: tuple[int, ...]) -> _Pool:
+        """As many requests as may run at once, each with its share of the threads."""
         model = self._model()
         model.reshape([shape[0], 3, *shape[1:3]] if self._pictures else list(shape))
+        at_once = min(self._threads, AT_ONCE)
         options = {
             "INFERENCE_NUM_THREADS": self._threads,
-            "NUM_STREAMS": self._threads,
+            "NUM_STREAMS": at_once,
             "ENABLE_CPU_PINNING": False,  # decoders work on the same cores
         }
         compiled = self._core.compile_model(_on_pictures(model) if self._pictures else model, "CPU", options)
-        return [compiled.create_infer_request() for _ in range(self._threads)]
+        pool: _Pool = SimpleQueue()
+        for _ in range(at_once):
+            pool.put(compiled.create_infer_request())
+        return pool
 
     def _model(self) -> Any:
         try:
@@ -109,9 +118,23 @@ def _openvino() -> Any:
     return importlib.import_module("openvino")
 
 
-def _answer(request: Any) -> Outputs:
-    request.wait()
-    return tuple(np.array(one.data) for one in request.output_tensors)
+def _idle(pool: _Pool, wait: bool) -> Any:
+    """A request that runs nothing; None where there is none now and ``wait`` is not asked for. Only who holds no other
+    request may wait, else two could wait for each other."""
+    try:
+        return pool.get(block=wait)
+    except Empty:
+        return None
+
+
+def _finish(running: deque[tuple[int, _Pool, Any]], outputs: dict[int, Outputs]) -> None:
+    """Waits for the oldest that runs, takes its answer and puts it back."""
+    index, pool, request = running.popleft()
+    try:
+        request.wait()
+        outputs[index] = tuple(np.array(one.data) for one in request.output_tensors)
+    finally:
+        pool.put(request)
 
 
 def _on_pictures(model: Any) -> Any:
