@@ -154,6 +154,33 @@ def test_a_signal_finds_the_process_alive_after_networks_came_and_went() -> None
 
 
 @needs_openvino
+def test_threads_that_bring_the_first_pictures_of_a_process_at_once_all_get_answers() -> None:
+    code = """if True:
+        import sys, threading
+        import numpy as np
+        from services.inference.models.detector import DETECTOR_ONNX, checked
+        from services.inference.models.openvino_network import OpenVinoNetwork
+
+        sys.setswitchinterval(1e-6)  # threads take turns far more often than they usually do
+        network = OpenVinoNetwork(checked(DETECTOR_ONNX), DETECTOR_ONNX, 4, pictures=True)
+        network._pool((1, 64, 64, 3))
+        together = threading.Barrier(4)
+
+        def first():
+            together.wait()
+            network.run([np.zeros((1, 64, 64, 3), np.uint8)])
+
+        threads = [threading.Thread(target=first) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    """
+    for _ in range(3):
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@needs_openvino
 def test_what_is_no_network_is_told(tmp_path: Path) -> None:
     with pytest.raises(Stop, match="is no network that OpenVINO reads"):
         OpenVinoNetwork(b"no network", tmp_path / "text.onnx", 1, pictures=True)

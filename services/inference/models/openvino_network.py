@@ -108,8 +108,14 @@ class OpenVinoNetwork:
 def core() -> Any:
     """One for the process, and for its whole life: each sets the signal stack of its thread, and gives the former one
     back in the end. Of two that end in the order in which they began, the second leaves a stack that is no longer
-    there, and the next signal ends the process."""
-    return _openvino().Core()
+    there, and the next signal ends the process.
+
+    It also gets the process's first array, here, where one thread runs: with that one the package looks numpy up, and
+    two threads that both bring the first wait for each other for ever, one of them with the interpreter in its hands.
+    """
+    openvino = _openvino()
+    openvino.Tensor(np.zeros(1, np.uint8))
+    return openvino.Core()
 
 
 def _openvino() -> Any:
