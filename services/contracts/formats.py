@@ -17,7 +17,7 @@ import yaml
 DIGITS = "0123456789"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 ALIKE = ("0O", "0D", "0Q", "1I", "1L", "2Z", "4A", "5S", "6G", "7T", "8B")
-_ITEM = re.compile(r"(?:([LDX])|\[([0-9A-Z]+)\])(\??)")
+_ITEM = re.compile(r"(?:([LDNX])|\[([0-9A-Z]+)\])(\??)")
 _FIELDS = {"name", "country", "pattern", "alphabet", "rows", "alike"}
 EU = frozenset(
     {"AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU"}
@@ -100,8 +100,9 @@ def _row(node: yaml.Node) -> Format:
 
 def _variants(pattern: str, letters: str) -> tuple[Places, ...]:
     if not re.fullmatch(f"(?:{_ITEM.pattern})+", pattern):
-        raise BadFormats(f"the pattern {pattern} may hold L, D, X, [AB] and, behind these, ? only")
-    kinds = {"L": frozenset(letters), "D": frozenset(DIGITS), "X": frozenset(letters + DIGITS)}
+        raise BadFormats(f"the pattern {pattern} may hold L, D, N, X, [AB] and, behind these, ? only")
+    digits = frozenset(DIGITS)
+    kinds = {"L": frozenset(letters), "D": digits, "N": digits - {"0"}, "X": digits | frozenset(letters)}
     variants: list[Places] = [()]
     for kind, own, optional in _ITEM.findall(pattern):
         allowed = kinds[kind] if kind else frozenset(own)

@@ -47,7 +47,7 @@ def test_the_table_holds_forty_formats_or_more_of_the_countries_promised() -> No
         ("BAB1234H", "de-private"),
         ("ABE12", "gr-private"),
         ("12D1234", "ie-private"),
-        ("131CE12", "ie-private"),
+        ("131CE12", "ie-two-letters"),
         ("AB12345", "it-motorcycle"),
         ("AB123", "lt-trailer"),
         ("BD12FG", "nl-sidecode-4"),
@@ -94,6 +94,13 @@ def test_a_made_up_plate_is_of_its_format(text: str, name: str) -> None:
         ("12OBC34", "FR"),
         ("12A1234", "IE"),
         ("133D123", "IE"),
+        ("13O555", "IE"),  # no county has that letter alone
+        *(("BAB012", where) for where in ("DE", "FI")),  # a number there does not begin with 0
+        *(("AB01234", where) for where in ("CH", "DK", "NO")),
+        ("AB0123", "LV"),
+        ("A012BCD", "GB"),
+        ("12D0123", "IE"),
+        ("W01234B", "AT"),
         ("QBC123", "LT"),
         ("AI1234", "LU"),
         ("1ABC23", "NL"),

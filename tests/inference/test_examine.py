@@ -11,6 +11,7 @@ import pytest
 from services.contracts.messages import Reading
 from services.inference.models import rapid_recogniser
 from services.inference.training.examine import differs_alike, filled
+from services.inference.training.styles import STYLES
 
 
 def test_another_engine_fills_what_is_undecided_only_where_it_agrees_with_all_that_is_decided() -> None:
@@ -48,3 +49,28 @@ def test_an_examination_says_how_many_undecided_plates_a_second_engine_settles()
     assert 0 < second["undecided"] < 60
     assert second["right"] + second["wrong"] <= second["undecided"]
     assert f"of {second['undecided']} undecided {second['right']} right, {second['wrong']} wrong" in done.stdout
+
+
+@pytest.mark.slow
+def test_each_kind_of_plate_is_examined_by_itself_and_easier_pictures_are_read_better() -> None:
+    command = [sys.executable, "-m", "services.inference.training.examine", "--count", "60", "--each-kind"]
+
+    def exact(hardness: str) -> int:
+        done = subprocess.run(
+            [*command, "--hardness", hardness], check=True, capture_output=True, text=True, timeout=200
+        )
+        figures = json.loads(done.stdout.splitlines()[-1])
+        assert set(figures) == set(STYLES)
+        assert {one["plates"] for one in figures.values()} == {6}
+        return sum(one["exact_counts"][0] for one in figures.values())
+
+    assert exact("0.2") > exact("1") > 0
+
+
+@pytest.mark.parametrize("wrong", [["--hardness", "2"], ["--each-kind", "--only", "two rows"]])
+def test_what_cannot_be_examined_is_told(wrong: list[str]) -> None:
+    command = [sys.executable, "-m", "services.inference.training.examine", *wrong]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=100)
+
+    assert done.returncode == 2
+    assert "0 to 1" in done.stderr or "not allowed with" in done.stderr

@@ -1,7 +1,7 @@
 """Examines a recogniser on drawn plates in fonts and alphabets that no training saw: weights in, a table and JSON out.
 
     python -m services.inference.training.examine --fonts .cache/fonts [--shared ../shared] [--weights FILE]
-        [--engine rapidocr] [--second rapidocr]
+        [--engine rapidocr] [--second rapidocr] [--hardness 0.3] [--each-kind]
 
 | set | what it shows |
 |---|---|
@@ -16,6 +16,9 @@ text does not either.
 The JSON also says, of the sets with plates, how many right and wrong readings would be published at several
 `min_confidence`; `#` stands for any character there.
 
+With `--each-kind` the kinds of plates are examined one by one instead, as "all kinds" does it. `--hardness` says how
+far distance, angle, light, blur, noise and compression go.
+
 With `--second` another engine is asked about each plate whose reading has a `#`: where it agrees with every decided
 character, its characters take the places of `#`; what that makes right and wrong is counted.
 
@@ -27,8 +30,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -46,7 +50,7 @@ from services.inference.follow import Image, alone, settle
 from services.inference.models.factory import Engine, create_recogniser
 from services.inference.models.recogniser import CharacterReading, Recogniser
 from services.inference.training.crops import Crop, Studio
-from services.inference.training.feed import Sources
+from services.inference.training.feed import Sources, share_of
 from services.inference.training.styles import STYLES, TWO_ROWS
 
 SHOTS = 7  # pictures of a low-light track
@@ -56,6 +60,9 @@ FLOORS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3)
 _HARDNESS = 0.6
 _ALIKE = str.maketrans("OI", "01")
 _OPTIONS = VoteOptions(formats=shipped())
+
+
+Examination = Callable[["Engines", Studio, int], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +75,7 @@ class Engines:
 
 def all_kinds(engines: Engines, studio: Studio, count: int) -> dict[str, Any]:
     """Exact plates, characters and confidence of single pictures."""
-    studio.no_plate, studio.hardness = 0.0, _HARDNESS
+    studio.no_plate = 0.0
     return _figures(engines, [[studio.crop()] for _ in range(count)])
 
 
@@ -79,14 +86,14 @@ def two_rows(engines: Engines, studio: Studio, count: int) -> dict[str, Any]:
 
 def low_light(engines: Engines, studio: Studio, count: int) -> dict[str, Any]:
     """The vote of each track of SHOTS dark, narrow pictures."""
-    studio.no_plate, studio.hardness = 0.0, _HARDNESS / 2  # light and width are hard enough
+    studio.no_plate, studio.hardness = 0.0, studio.hardness / 2  # light and width are hard enough
     studio.styles = [name for name in STYLES if name not in TWO_ROWS]
     return _figures(engines, [studio.track(SHOTS, NARROW) for _ in range(count)])
 
 
 def no_plates(engines: Engines, studio: Studio, count: int) -> dict[str, Any]:
     """Of crops without a plate, those whose reading would be published, however sure the detector was."""
-    studio.no_plate = 1.0
+    studio.no_plate, studio.hardness = 1.0, 1.0
     readings = _readings(engines.first, [[studio.crop()] for _ in range(count)])
     return {"crops": count} | as_flat("published", Share(sum(keep(one, [1.0]) for one in readings), count))
 
@@ -98,6 +105,17 @@ EXAMINATIONS = {
     "no plates": (no_plates, 1),
 }
 """Each with the part of `--count` that it takes."""
+
+
+def one_kind(engines: Engines, studio: Studio, count: int, style: str) -> dict[str, Any]:
+    studio.styles = [style]
+    return all_kinds(engines, studio, count)
+
+
+def _examinations(only: Sequence[str] | None, each_kind: bool) -> dict[str, tuple[Examination, int]]:
+    if each_kind:
+        return {style: (partial(one_kind, style=style), 10) for style in STYLES}
+    return {name: one for name, one in EXAMINATIONS.items() if not only or name in only}
 
 
 def _readings(recogniser: Recogniser, plates: Sequence[Sequence[Crop]]) -> list[Reading]:
@@ -168,7 +186,7 @@ def _published(pairs: Sequence[tuple[str, Reading]], options: KeepOptions) -> di
 def _line(name: str, figures: dict[str, Any]) -> str:
     key = "published" if "published" in figures else "exact"
     (part, whole), (low, high) = figures[f"{key}_counts"], figures[f"{key}_interval"]
-    line = f"{name:10} {key} {part:4} of {whole:4}  {figures[key]:.3f} ({low:.3f} to {high:.3f})"
+    line = f"{name:14} {key} {part:4} of {whole:4}  {figures[key]:.3f} ({low:.3f} to {high:.3f})"
     if "confidence" in figures:
         stated = figures["confidence"]
         right, sure = stated["right_counts"]
@@ -189,9 +207,15 @@ def main() -> int:
     parser.add_argument("--engine", choices=get_args(Engine), default="plateflow", help="what reads")
     parser.add_argument("--second", choices=get_args(Engine), help="what is asked about plates that stay undecided")
     parser.add_argument(
-        "--count", type=int, default=1000, help="pictures without tracks; two rows a half, tracks a fifth"
+        "--count",
+        type=int,
+        default=1000,
+        help="pictures without tracks; two rows a half, tracks a fifth, a kind a tenth",
     )
-    parser.add_argument("--only", choices=tuple(EXAMINATIONS), action="append", help="one set alone; repeatable")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--only", choices=tuple(EXAMINATIONS), action="append", help="one set alone; repeatable")
+    which.add_argument("--each-kind", action="store_true", help="the kinds of plates one by one")
+    parser.add_argument("--hardness", type=share_of, default=_HARDNESS, help="of the pictures, 0 to 1 (default 0.6)")
     parser.add_argument("--seed", type=int, default=881, help="other plates of the same kinds")
     options = parser.parse_args()
     sources = Sources(options.fonts, (), options.shared)
@@ -200,10 +224,10 @@ def main() -> int:
         create_recogniser(threads=1, runtime="onnxruntime", engine=options.second) if options.second else None,
     )
     found = {}
-    for number, (name, (examine, part)) in enumerate(EXAMINATIONS.items()):
-        if options.only and name not in options.only:
-            continue
-        studio = sources.studio((options.seed, number), held_out=True)
+    seeds = {name: number for number, name in enumerate([*EXAMINATIONS, *STYLES])}
+    for name, (examine, part) in _examinations(options.only, options.each_kind).items():
+        studio = sources.studio((options.seed, seeds[name]), held_out=True)
+        studio.hardness = options.hardness
         found[name] = examine(engines, studio, max(1, options.count // part))
         sys.stdout.write(_line(name, found[name]) + "\n")
         sys.stdout.flush()

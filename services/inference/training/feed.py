@@ -7,6 +7,7 @@ plates blotted out, those of the real crops' cars left out.
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing as mp
 import queue
 from collections.abc import Sequence
@@ -57,6 +58,14 @@ class Sources:
             return []
         found = sorted((self.shared / "data/plates/det/images/train").glob("*.jpg"))
         return [path for path in found if not path.name.startswith("ru_")][::2]
+
+
+def share_of(word: str) -> float:
+    """An argument from 0 to 1."""
+    share = float(word)
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"a share is from 0 to 1, not {word}")
+    return share
 
 
 def stacked(crops: Sequence[Crop]) -> Batch:

@@ -31,7 +31,7 @@ from services.inference.datasets.layout import DataError
 from services.inference.models.recogniser import ALPHABET, INPUT_SIZE, CharacterReading, decode_all, preprocess
 from services.inference.training.crops import Studio
 from services.inference.training.export import History, Measure, export
-from services.inference.training.feed import Feed, Sources, stacked
+from services.inference.training.feed import Feed, Sources, share_of, stacked
 from services.inference.training.fonts import training_fonts
 from services.inference.training.logbook import BEST, LAST, Logbook, StopAsked, check_config
 from services.inference.training.network import WIDTHS, Reader, standardised
@@ -305,13 +305,13 @@ def arguments() -> argparse.ArgumentParser:
         default=[],
         help="a folder in the layout of docs/data.md whose texts may be trained on; repeatable",
     )
-    parser.add_argument("--real-share", type=_share, default=0.05, help="share of each batch that is real")
+    parser.add_argument("--real-share", type=share_of, default=0.05, help="share of each batch that is real")
     parser.add_argument("--held-out", type=int, default=HELD_OUT, help="drawn plates to measure on meanwhile")
     parser.add_argument("--patience", type=int, default=0, help="measurements without a better one; 0: no end")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--start", type=Path, help="begin with the weights of this ONNX file, not with random ones")
-    parser.add_argument("--two-rows", type=_share, help="share of drawn plates of two rows (default: about a tenth)")
-    parser.add_argument("--dark", type=_share, default=0.0, help="share of drawn pictures narrow and in low light")
+    parser.add_argument("--two-rows", type=share_of, help="share of drawn plates of two rows (default: about a tenth)")
+    parser.add_argument("--dark", type=share_of, default=0.0, help="share of drawn pictures narrow and in low light")
     parser.add_argument("--fonts", type=Path, help="cache of services.inference.training.fonts; else DejaVu alone")
     parser.add_argument(
         "--plate-font",
@@ -323,13 +323,6 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--shared", type=Path, help="folder of the shared data, for backgrounds and real crops")
     parser.add_argument("--export", action="store_true", help="only write ONNX and model card of the best")
     return parser
-
-
-def _share(word: str) -> float:
-    share = float(word)
-    if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError(f"a share is from 0 to 1, not {word}")
-    return share
 
 
 def _plate_fonts(options: argparse.Namespace) -> tuple[Path, ...]:
