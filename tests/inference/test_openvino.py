@@ -75,7 +75,7 @@ def test_threads_that_use_one_network_at_a_time_get_their_own_answers() -> None:
 
 
 @needs_openvino
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [1, 2, 8])
 def test_items_of_mixed_shapes_get_their_own_answers_in_their_own_order(threads: int) -> None:
     network = OpenVinoNetwork(checked(DETECTOR_ONNX), DETECTOR_ONNX, threads, pictures=True)
     wide, high = street(128, 64, 40), street(64, 128, 30)
