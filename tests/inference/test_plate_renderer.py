@@ -11,7 +11,7 @@ from services.inference.training.fonts import dejavu, glyph, training_fonts
 from services.inference.training.painter import SEPARATORS
 from services.inference.training.plates import NEW_ROW, plate_text, render_plate
 from services.inference.training.strokes import StrokeFace
-from services.inference.training.styles import STYLES
+from services.inference.training.styles import STACKED, STYLES, USUAL
 
 STYLE_NAMES = st.sampled_from(sorted(STYLES))
 SEEDS = st.integers(0, 2**32 - 1)
@@ -133,6 +133,22 @@ def test_as_many_plates_have_two_rows_as_are_asked_for(share: float, rows: set[i
     studio = Studio(np.random.default_rng(5), training_fonts(None), pool=8, no_plate=0, two_rows=share)
 
     assert {len(studio.crop().rows) for _ in range(40)} == rows
+
+
+@pytest.mark.parametrize(("share", "kinds"), [(0.0, {1}), (1.0, {2})])
+def test_plates_that_begin_in_two_rows_are_drawn_where_they_are_asked_for(share: float, kinds: set[int]) -> None:
+    studio = Studio(np.random.default_rng(6), training_fonts(None), pool=8, no_plate=0, styles=["de"], stacked=share)
+
+    assert {len(studio.crop().rows) for _ in range(40)} == kinds
+    assert not set(STACKED) & set(USUAL)
+
+
+def test_a_plate_that_begins_in_two_rows_is_read_with_all_but_the_upper_small_characters_in_the_lower_row() -> None:
+    assert render_plate("KA-09/MA 2662", "in_stacked", 3).rows == ("KA09", "MA2662")
+    one, other = (render_plate(text, "in_stacked", 3, wobble=0).image for text in ("KA09/MA 2662", "KA09/KB 2662"))
+    rows, columns = (one != other).any(axis=2).nonzero()
+    assert rows.min() > 0.45 * one.shape[0]
+    assert columns.max() < 0.5 * one.shape[1]
 
 
 def test_pictures_in_low_light_are_darker_than_any_ink_on_them_would_make_them() -> None:

@@ -26,7 +26,7 @@ from services.inference.models.recogniser import (
 from services.inference.training.crops import Studio
 from services.inference.training.fonts import dejavu
 from services.inference.training.plates import plate_text, render_plate
-from services.inference.training.styles import STYLES, TWO_ROWS
+from services.inference.training.styles import TWO_ROWS, USUAL
 
 
 def columns(*marks: tuple[str, float]) -> NDArray[np.float32]:
@@ -119,7 +119,7 @@ def test_clean_russian_plates_in_dejavu_are_read_exactly(recogniser: OnnxRecogni
 
 def test_clean_plates_of_every_style_of_one_row_are_read_nearly_all(recogniser: OnnxRecogniser) -> None:
     rng = np.random.default_rng(7)
-    one_row = [style for style in STYLES if style not in TWO_ROWS]
+    one_row = [style for style in USUAL if style not in TWO_ROWS]
     plates = [render_plate(plate_text(style, rng), style, rng) for style in one_row for _ in range(10)]
     readings = recogniser.read([plate.image for plate in plates])
     right = sum(reading.text == plate.text for reading, plate in zip(readings, plates, strict=True))

@@ -127,7 +127,9 @@ def test_a_training_that_starts_from_written_weights_reads_as_they_do(tmp_path: 
     for one, other in zip(written, (probabilities, corners, plate), strict=True):
         assert np.allclose(one, other.numpy(), atol=1e-3)
 
-    began = done(command(tmp_path / "out", "--minutes", "0.01", "--start", str(WEIGHTS), "--dark", "0.2"))
+    began = done(
+        command(tmp_path / "out", "--minutes", "0.01", "--start", str(WEIGHTS), "--dark", "0.2", "--stacked", "0.2")
+    )
     assert began.returncode == 0, began.stderr
     refused = done(command(tmp_path / "other", "--start", str(WEIGHTS.with_name("detector.onnx"))))
     assert refused.returncode == 2

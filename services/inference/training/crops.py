@@ -22,7 +22,7 @@ from services.inference.training.fonts import Face
 from services.inference.training.painter import LATIN, letters
 from services.inference.training.plates import plate_text, render_plate
 from services.inference.training.strokes import StrokeFace
-from services.inference.training.styles import STYLES, TWO_ROWS
+from services.inference.training.styles import STACKED, STYLES, TWO_ROWS, USUAL
 
 HEIGHT = 72  # pixels of a clean plate; the network looks at no more than 64
 _WHOLE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
@@ -64,8 +64,9 @@ class Crop:
 class Studio:
     """Draws endless crops. `faces` for everything, `road` (given fonts of a plate standard) for some of the Russian
     plates, `backdrops` grey photographs to stand behind, `alphabets` the seeds of our own letterforms, `styles` the
-    kinds of plates (all). Each clean plate is photographed `takes` times on average. `two_rows`: share of plates of two
-    rows (None: as the styles say); `dark`: share of pictures that are narrow and in low light."""
+    kinds of plates (the usual ones). Each clean plate is photographed `takes` times on average. `two_rows`: share of
+    plates of two rows (None: as the styles say); `dark`: share of pictures that are narrow and in low light;
+    `stacked`: share of plates that begin in two rows, beside `styles`."""
 
     rng: np.random.Generator
     faces: Sequence[Path]
@@ -75,10 +76,11 @@ class Studio:
     takes: int = 3
     pool: int = 48
     alphabets: tuple[int, int] = _ALPHABETS
-    styles: Sequence[str] = tuple(STYLES)
+    styles: Sequence[str] = USUAL
     no_plate: float = _NO_PLATE_SHARE
     two_rows: float | None = None
     dark: float = 0.0
+    stacked: float = 0.0
     _plates: list[Clean] = field(default_factory=list)
     _left: int = 0
 
@@ -113,6 +115,8 @@ class Studio:
         return clean(plate.image, plate.rows, small, self.rng)
 
     def _style(self) -> str:
+        if self.stacked and self.rng.random() < self.stacked:
+            return STACKED[int(self.rng.integers(len(STACKED)))]
         shares = np.array([STYLES[name].share for name in self.styles], float)
         shares /= shares.sum()
         square = np.isin(self.styles, TWO_ROWS)

@@ -51,7 +51,7 @@ from services.inference.models.factory import Engine, create_recogniser
 from services.inference.models.recogniser import CharacterReading, Recogniser
 from services.inference.training.crops import Crop, Studio
 from services.inference.training.feed import Sources, share_of
-from services.inference.training.styles import STYLES, TWO_ROWS
+from services.inference.training.styles import STYLES, TWO_ROWS, USUAL
 
 SHOTS = 7  # pictures of a low-light track
 NARROW = (40.0, 60.0)  # pixels of its plates
@@ -87,7 +87,7 @@ def two_rows(engines: Engines, studio: Studio, count: int) -> dict[str, Any]:
 def low_light(engines: Engines, studio: Studio, count: int) -> dict[str, Any]:
     """The vote of each track of SHOTS dark, narrow pictures."""
     studio.no_plate, studio.hardness = 0.0, studio.hardness / 2  # light and width are hard enough
-    studio.styles = [name for name in STYLES if name not in TWO_ROWS]
+    studio.styles = [name for name in USUAL if name not in TWO_ROWS]
     return _figures(engines, [studio.track(SHOTS, NARROW) for _ in range(count)])
 
 

@@ -32,13 +32,15 @@ Batch = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64], NDArray
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Where pictures come from: the font cache, plate fonts given by hand, and the shared data (each may be
-    absent). `two_rows` and `dark` are those of the `Studio` that is trained from; what is held out knows neither."""
+    absent). `two_rows`, `dark` and `stacked` are those of the `Studio` that is trained from; what is held out knows
+    none of them."""
 
     fonts: Path | None
     plate_fonts: tuple[Path, ...]
     shared: Path | None
     two_rows: float | None = None
     dark: float = 0.0
+    stacked: float = 0.0
 
     def studio(self, seed: Sequence[int], held_out: bool = False) -> Studio:
         """A studio with the training fonts and alphabets, or with the held-out ones and no plate font."""
@@ -49,7 +51,7 @@ class Sources:
         if held_out:
             studio.alphabets = UNSEEN_ALPHABETS
         else:
-            studio.two_rows, studio.dark = self.two_rows, self.dark
+            studio.two_rows, studio.dark, studio.stacked = self.two_rows, self.dark, self.stacked
         return studio
 
     def photos(self) -> list[Path]:

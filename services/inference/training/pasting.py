@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from services.inference.training.fonts import Face
 from services.inference.training.plates import plate_text, render_plate
 from services.inference.training.strokes import StrokeFace
-from services.inference.training.styles import STYLES
+from services.inference.training.styles import STYLES, USUAL
 
 Image = NDArray[np.uint8]
 Corners = NDArray[np.float64]
 """Boxes (n, 4): x1, y1, x2, y2 in pixels."""
 _ALPHABETS = 4000  # seeds of drawn letterforms
-_NAMES = tuple(STYLES)
+_NAMES = USUAL
 _SHARES = np.sqrt([STYLES[name].share for name in _NAMES])  # flatter than the reader's: rare kinds are to be found too
 
 

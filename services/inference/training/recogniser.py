@@ -1,7 +1,8 @@
 """Trains the plate recogniser on rendered plates and exports it. One command, which also resumes:
 
     plateflow train recogniser --out DIR --minutes 60 [--fonts CACHE] [--plate-font FILE] [--shared DIR]
-        [--real FOLDER] [--start FILE.onnx] [--two-rows SHARE] [--dark SHARE] [--patience N] [--resume] [--export]
+        [--real FOLDER] [--start FILE.onnx] [--two-rows SHARE] [--dark SHARE] [--stacked SHARE]
+        [--patience N] [--resume] [--export]
 
 Without `--real` this command trains on no text of a real plate: photographs of the shared data only stand behind
 rendered plates, and its real crops are read to measure. What the committed weights saw is in their card. `--out` takes
@@ -312,6 +313,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--start", type=Path, help="begin with the weights of this ONNX file, not with random ones")
     parser.add_argument("--two-rows", type=share_of, help="share of drawn plates of two rows (default: about a tenth)")
     parser.add_argument("--dark", type=share_of, default=0.0, help="share of drawn pictures narrow and in low light")
+    parser.add_argument("--stacked", type=share_of, default=0.0, help="share of drawn plates that begin in two rows")
     parser.add_argument("--fonts", type=Path, help="cache of services.inference.training.fonts; else DejaVu alone")
     parser.add_argument(
         "--plate-font",
@@ -354,7 +356,8 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
-    sources = Sources(options.fonts, _plate_fonts(options), options.shared, options.two_rows, options.dark)
+    fonts = _plate_fonts(options)
+    sources = Sources(options.fonts, fonts, options.shared, options.two_rows, options.dark, options.stacked)
     trainer = Trainer(options.device)
     if options.resume or options.export:
         checkpoint = options.out / (BEST if options.export and (options.out / BEST).is_file() else LAST)
