@@ -53,6 +53,10 @@ class Lettering:
             return self.height * 0.3
         return self.cell or self.width(char)
 
+    def room(self, text: str) -> float:
+        """Room that a row of characters and separators takes, in mm."""
+        return sum(map(self.advance, text)) + self.gap * max(len(text) - 1, 0)
+
     def width(self, char: str) -> float:
         """Width of one character's ink in mm."""
         return glyph(self.face, self.drawn(char)).width * self.height * self.squeeze
@@ -135,7 +139,7 @@ class Painter:
     def row(self, text: str, x0: float, x1: float, base: float, how: Lettering) -> list[float]:
         """Paint `text` between x0 and x1, condensed if it would not fit. Returns where its blanks are."""
         widths = [how.advance(char) for char in text]
-        total = sum(widths) + how.gap * max(len(text) - 1, 0)
+        total = how.room(text)
         fit = min((x1 - x0) / max(total, 1.0), 1.0)
         x, blanks = (x0 + x1 - total * fit) / 2, []
         for char, width in zip(text, widths, strict=True):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from services.inference.training.marks import badge_letters, band, screws
-from services.inference.training.painter import Lettering, Painter
+from services.inference.training.painter import Painter
 from services.inference.training.tworow import rows_of
 
 _WIDEST = 0.42  # of the plate, for the small characters
@@ -32,7 +32,7 @@ def stacked(paint: Painter, text: str) -> None:
         paint.frame(high * paint.between(0, 0.03), high * paint.between(0.01, 0.035))
     small = paint.between(0.24, 0.34) * high
     how = paint.lettering(small, small * paint.between(0.06, 0.2), paint.between(0.8, 1.2))
-    right = left + min(max(_width(above, how), _width(below, how)), wide * _WIDEST)
+    right = left + min(max(how.room(above), how.room(below)), wide * _WIDEST)
     middle, apart = high * paint.between(0.47, 0.53), high * paint.between(0.03, 0.07)
     paint.row(above, left, right, middle - apart, how)
     paint.row(below, left, right, middle + apart + small, how)
@@ -40,8 +40,3 @@ def stacked(paint: Painter, text: str) -> None:
     large = replace(how, height=size, gap=size * paint.between(0.05, 0.16), squeeze=paint.between(0.75, 1.1))
     paint.row(number, right + wide * paint.between(0.02, 0.08), wide * 0.97, middle + size / 2, large)
     screws(paint)
-
-
-def _width(text: str, how: Lettering) -> float:
-    """Room of a row in mm."""
-    return sum(how.advance(char) for char in text) + how.gap * (len(text) - 1)

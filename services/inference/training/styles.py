@@ -257,3 +257,4 @@ STACKED = tuple(name for name, style in STYLES.items() if style.draw is stacked.
 shipped recogniser knows none of them."""
 
 USUAL = tuple(name for name in STYLES if name not in STACKED)
+"""All others: what is drawn as it comes."""
